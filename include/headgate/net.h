@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Ethernet, ARP, IPv4 and ICMP for one shard (IPv6 comes behind the same header).
+ *
+ * hg_net_input() takes a burst from a port, answers ARP and ICMP echo itself, and hands out what is
+ * for TCP. hg_net_emit() takes TCP segments, adds the headers and queues them; hg_net_flush() sends
+ * the queue in one burst. Nothing here blocks, reads the clock or allocates from the heap after
+ * hg_net_create(). One thread per instance. RFC 826, 791, 792, 1122, 1191, 5227.
+ */
+#ifndef HEADGATE_NET_H
+#define HEADGATE_NET_H
+
+#include <headgate/base.h>
+#include <headgate/counter.h>
+#include <headgate/port.h>
+#include <rte_mbuf.h>
+#include <stdbool.h>
+
+/* An IP address; IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). Network byte order. */
+struct hg_ip {
+    uint8_t b[16];
+};
+
+struct hg_flow {
+    struct hg_ip local, remote;
+    uint16_t lport, rport; /* host order */
+};
+
+bool hg_ip_equal(const struct hg_ip *a, const struct hg_ip *b);
+bool hg_ip_is_v4(const struct hg_ip *ip);
+struct hg_ip hg_ip_from_v4(uint32_t host_order);
+uint32_t hg_ip_to_v4(const struct hg_ip *ip); /* host order; only when hg_ip_is_v4() */
+
+#define HG_IP_STRLEN 46
+/* Text form into buf; returns buf. */
+const char *hg_ip_str(const struct hg_ip *ip, char buf[HG_IP_STRLEN]);
+/* Parses "192.0.2.1"; 0 or -EINVAL. */
+int hg_ip_parse(const char *text, struct hg_ip *out);
+/* Parses "192.0.2.1/24" into address and prefix length (of 32 for IPv4). */
+int hg_ip_parse_prefix(const char *text, struct hg_ip *out, unsigned *len);
+
+enum hg_seg_kind {
+    HG_SEG_TCP,         /* a TCP segment for one of our addresses */
+    HG_SEG_UNREACHABLE, /* ICMP says flow cannot be reached: code in icmp_code (RFC 792) */
+    HG_SEG_TOO_BIG,     /* ICMP says a packet of flow was too big: next-hop MTU in mtu */
+};
+
+/* What hg_net_input() hands to TCP. */
+struct hg_seg {
+    enum hg_seg_kind kind;
+    struct rte_mbuf *m;  /* HG_SEG_TCP: data starts at the TCP header and ends with the IP
+                          * payload (padding cut). Else NULL. The receiver owns it. */
+    struct hg_flow flow; /* local = ours */
+    uint32_t quoted_seq; /* ICMP kinds: sequence number in the quoted header (RFC 5927 4.1) */
+    uint16_t mtu;
+    uint8_t icmp_code;
+    uint8_t ecn; /* IP ECN bits of a TCP segment */
+};
+
+#define HG_NET_COUNTERS(X)                                                                         \
+    X(rx_packets, "packets received from ports")                                                   \
+    X(tx_packets, "packets handed to ports")                                                       \
+    X(rx_short, "frames too short for the headers they claim")                                     \
+    X(rx_not_ours, "frames for another Ethernet or IP address")                                    \
+    X(rx_ethertype, "frames of an Ethernet type that is not served")                               \
+    X(rx_ip_header, "IPv4 headers with a bad version, length or option")                           \
+    X(rx_ip_csum, "IPv4 headers with a wrong checksum")                                            \
+    X(rx_ip_martian, "packets from an impossible source address")                                  \
+    X(rx_ip_fragment, "IPv4 fragments; reassembly is not offered")                                 \
+    X(rx_ip_proto, "packets of an IP protocol that is not served")                                 \
+    X(rx_tcp_csum, "TCP segments with a wrong checksum")                                           \
+    X(rx_icmp_bad, "ICMP messages with a wrong checksum or length")                                \
+    X(rx_icmp_echo, "ICMP echo requests answered")                                                 \
+    X(rx_icmp_limited, "ICMP messages over the rate limit, not answered")                          \
+    X(rx_icmp_error, "ICMP errors passed to TCP")                                                  \
+    X(rx_icmp_other, "ICMP messages of a type that is not served")                                 \
+    X(rx_arp_bad, "ARP packets that contradict themselves or claim our address")                   \
+    X(rx_arp_request, "ARP requests answered")                                                     \
+    X(rx_arp_reply, "ARP replies to our requests")                                                 \
+    X(rx_arp_unsolicited, "ARP replies nobody asked for, ignored")                                 \
+    X(tx_arp_request, "ARP requests sent")                                                         \
+    X(tx_no_route, "packets without a route, dropped")                                             \
+    X(tx_arp_wait_drop, "packets dropped because a neighbour did not answer or the queue for it "  \
+                        "was full")                                                                \
+    X(tx_port_full, "packets the port did not take, dropped; TCP sends again")                     \
+    X(tx_no_mbuf, "packets not sent because the packet pool was empty")
+
+struct hg_net_counters {
+    HG_NET_COUNTERS(HG_COUNTER_FIELD)
+};
+
+struct hg_net_cfg {
+    struct hg_port *port;
+    uint16_t queue;
+    struct hg_ip addr;        /* ours */
+    unsigned prefix_len;      /* of the local network */
+    struct hg_ip gateway;     /* all zero: none */
+    struct rte_mempool *pool; /* for ARP and ICMP packets */
+    unsigned neighbours_max;  /* 0: 1024 */
+    bool trust_csum;          /* as in struct hg_ethdev_cfg */
+    bool accept_unsolicited;  /* learn from gratuitous ARP; off by default (spoofing) */
+};
+
+struct hg_net;
+
+int hg_net_create(const struct hg_net_cfg *cfg, hg_ns now, struct hg_net **out, struct hg_err *err);
+void hg_net_destroy(struct hg_net *net);
+
+/* Takes ownership of pkts[0..n). Fills segs (room for n) and returns how many. Drops are counted.
+ */
+unsigned hg_net_input(struct hg_net *net, struct rte_mbuf **pkts, unsigned n, hg_ns now,
+                      struct hg_seg *segs);
+
+/* Sends one TCP segment: m starts at the TCP header, has >= HG_NET_HEADROOM bytes of headroom, and
+ * its checksum field is filled here (or by the port). Takes ownership. Queued; when the neighbour
+ * is not known yet the packet waits for ARP (bounded) and ARP is asked. */
+#define HG_NET_HEADROOM 64
+void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now);
+
+/* Hands everything queued to the port. */
+void hg_net_flush(struct hg_net *net);
+
+/* ARP retries and ageing; call at least every 100 ms. */
+void hg_net_poll(struct hg_net *net, hg_ns now);
+
+/* The MTU towards a remote address: the port's. */
+uint16_t hg_net_mtu(const struct hg_net *net, const struct hg_ip *remote);
+
+/* A neighbour that another shard's queue learnt (ARP arrives on one queue only). */
+void hg_net_learn(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
+                  hg_ns now);
+/* Neighbours learnt since the last call, for the other shards; returns how many (<= max). */
+struct hg_neighbour {
+    struct hg_ip ip;
+    struct rte_ether_addr mac;
+};
+unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned max);
+
+struct hg_counter_set hg_net_counter_set(const struct hg_net *net);
+
+#endif /* HEADGATE_NET_H */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Packet port: bursts of mbufs in and out of one queue pair per shard.
+ *
+ * Implementations: drivers/port/ethdev (any DPDK PMD), drivers/port/wire (two shards in one
+ * process, for tests; fault layers stack on it). A queue belongs to one shard; calls on different
+ * queues may run on different threads at once, calls on one queue may not. Nothing blocks.
+ */
+#ifndef HEADGATE_PORT_H
+#define HEADGATE_PORT_H
+
+#include <headgate/base.h>
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+#include <stdbool.h>
+
+#define HG_PORT_BURST 32
+
+struct hg_port;
+
+struct hg_port_ops {
+    uint16_t (*rx)(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t max);
+    uint16_t (*tx)(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+    void (*close)(struct hg_port *port);
+};
+
+/* First member of every implementation. Filled by its constructor, read-only afterwards. */
+struct hg_port {
+    const struct hg_port_ops *ops;
+    char name[64];
+    struct rte_ether_addr mac;
+    uint16_t mtu;      /* largest IP packet, bytes */
+    uint16_t n_queues; /* RX/TX pairs; RSS spreads connections over them when > 1 */
+    bool rx_csum;      /* RTE_MBUF_F_RX_*_CKSUM_* are set by the port and may be trusted */
+    bool tx_ip_csum;   /* port fills IPv4 header checksums on request */
+    bool tx_tcp_csum;  /* port fills TCP checksums on request */
+    bool tx_multi_seg; /* port accepts mbuf chains */
+};
+
+/* Receives up to max packets; the caller owns them. */
+uint16_t hg_port_rx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t max);
+
+/* Sends; returns how many the port took (and now owns). The caller keeps the rest. */
+uint16_t hg_port_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+
+/* Stops the device and frees the port. NULL is allowed. */
+void hg_port_close(struct hg_port *port);
+
+/* ---- ethdev ---- */
+
+struct hg_ethdev_cfg {
+    const char *device;           /* DPDK device name: "net_tap0", "0000:03:00.1", "net_memif0" */
+    uint16_t n_queues;            /* wanted; more than the device has is an error */
+    uint16_t rx_desc, tx_desc;    /* 0: the driver's default */
+    uint16_t mtu;                 /* 0: the driver's default */
+    struct rte_mempool **rx_pool; /* one per queue */
+    bool trust_csum; /* for links that cannot corrupt (shared memory): software checks of
+                      * TCP/IP checksums are skipped on receive where no offload exists */
+};
+
+/* Configures and starts the device. Negative errno and a sentence on failure; nothing stays. */
+int hg_port_ethdev_open(const struct hg_ethdev_cfg *cfg, struct hg_port **out, struct hg_err *err);
+
+/* Link and hardware drop counters of an ethdev port, for stats. */
+struct hg_port_hw_stats {
+    uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
+    uint64_t rx_missed; /* no RX descriptor was free */
+    uint64_t rx_nombuf; /* RX pool was empty */
+    uint64_t rx_errors, tx_errors;
+    bool link_up;
+};
+int hg_port_ethdev_stats(struct hg_port *port, struct hg_port_hw_stats *out);
+
+/* ---- wire ---- */
+
+/* Two ports joined back to back through bounded rings (depth packets per direction and queue, a
+ * power of two); what one end sends the other receives. For one process: tests and simulation. */
+int hg_port_wire_pair(const char *name, uint16_t n_queues, uint16_t mtu, unsigned depth,
+                      struct hg_port *out[2], struct hg_err *err);
+
+#endif /* HEADGATE_PORT_H */

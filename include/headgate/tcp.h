@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TCP (RFC 9293) for one shard: segments in, segments out, time as an argument.
+ *
+ * The stack does no I/O, reads no clock, and allocates nothing from the heap after hg_tcp_create().
+ * Segments leave through env.emit. Work for the service above is pulled with hg_tcp_events(). One
+ * thread per instance; two instances may run in one process (tests/sim).
+ *
+ * Payload stays in the mbufs it arrived in until the service has consumed it, and in the mbufs the
+ * service handed over until the peer has acknowledged it: TCP copies no payload, save that a small
+ * segment is folded into the tail room of the one before it, so that a peer sending single bytes
+ * cannot pin a packet buffer for each.
+ */
+#ifndef HEADGATE_TCP_H
+#define HEADGATE_TCP_H
+
+#include <headgate/base.h>
+#include <headgate/counter.h>
+#include <headgate/net.h>
+#include <rte_mbuf.h>
+#include <stdbool.h>
+
+struct hg_tcp;
+struct hg_tcp_conn;
+
+/* Where segments go. m starts at the TCP header with HG_NET_HEADROOM bytes of headroom and a zero
+ * checksum; the callee owns it. */
+struct hg_tcp_env {
+    void (*emit)(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now);
+    uint16_t (*mtu)(void *arg, const struct hg_ip *remote);
+    void *arg;
+};
+
+/* Zero in a field means the default in brackets. */
+struct hg_tcp_cfg {
+    uint32_t conns_max;     /* connections in all states, TIME-WAIT included [16384] */
+    uint32_t half_open_max; /* SYN-RECEIVED [4096]; at the bound SYNs are dropped and counted */
+    uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
+    uint32_t rcv_buf;       /* receive window per connection, bytes [4 MiB] */
+    uint64_t rcv_mem_max;   /* bytes of packet buffers held by all receive queues [256 MiB];
+                             * near it windows shrink; at it out-of-order data is dropped first */
+    uint32_t snd_buf;       /* unacknowledged + unsent bytes per connection [4 MiB] */
+    uint16_t mss;           /* largest MSS we offer and use; [MTU - 40] */
+    hg_ns rto_min;          /* [200 ms] RFC 6298, Linux's floor instead of 1 s */
+    hg_ns rto_max;          /* [60 s] */
+    hg_ns delack;           /* [40 ms] */
+    hg_ns msl;              /* [15 s]; TIME-WAIT lasts 2 MSL */
+    hg_ns keepalive_idle;   /* [75 s]; then every idle/5, five probes (RFC 1122 4.2.3.6) */
+    hg_ns syn_timeout;      /* [10 s] a handshake that is not done by then is dropped */
+    uint8_t syn_retries;    /* [5] */
+    uint8_t retries;        /* [12] retransmissions without progress before the connection dies */
+    bool no_timestamps, no_sack, no_wscale; /* for tests */
+    uint64_t secret[2];                     /* of the ISN function (RFC 6528) and of the hash */
+    struct rte_mempool *hdr_pool;           /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
+                                             * RTE_PKTMBUF_HEADROOM */
+    struct rte_mempool *clone_pool; /* for indirect mbufs (data room 0) that point into sent data */
+};
+
+int hg_tcp_create(const struct hg_tcp_cfg *cfg, const struct hg_tcp_env *env, hg_ns now,
+                  struct hg_tcp **out, struct hg_err *err);
+/* Frees every connection without sending anything. */
+void hg_tcp_destroy(struct hg_tcp *tcp);
+
+/* Accepts connections to flow-local (ip, port); `listener` comes back in events of what it
+ * accepted. An all-zero ip means any of ours. 0, -EADDRINUSE, -ENOSPC (HG_TCP_LISTENERS_MAX). */
+#define HG_TCP_LISTENERS_MAX 16
+int hg_tcp_listen(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port, void *listener);
+/* SYNs for the port are answered with RST from now on; connections stay. */
+int hg_tcp_unlisten(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port);
+
+/* Active open. flow.lport 0 picks a free ephemeral port. The result comes as an event. 0,
+ * -EADDRINUSE, -ENOSPC. */
+int hg_tcp_connect(struct hg_tcp *tcp, const struct hg_flow *flow, void *user, hg_ns now,
+                   struct hg_tcp_conn **out);
+
+/* Takes ownership of the segments' mbufs. */
+void hg_tcp_input(struct hg_tcp *tcp, struct hg_seg *segs, unsigned n, hg_ns now);
+
+/* Timers, and everything that waits to be sent: ACKs are decided once per turn here, so call it at
+ * the end of every turn, after the services had their say. */
+void hg_tcp_poll(struct hg_tcp *tcp, hg_ns now);
+
+/* Lower bound of the time at which hg_tcp_poll() has something to do; 0: nothing. */
+hg_ns hg_tcp_next(const struct hg_tcp *tcp);
+
+/* ---- events, pulled by the service ---- */
+
+enum {
+    HG_TCP_EV_ACCEPTED = 1 << 0,  /* passive open done; set the user pointer */
+    HG_TCP_EV_CONNECTED = 1 << 1, /* active open done */
+    HG_TCP_EV_READABLE = 1 << 2,  /* new in-order bytes since the last event */
+    HG_TCP_EV_WRITABLE = 1 << 3,  /* send space was exhausted and is there again */
+    HG_TCP_EV_EOF = 1 << 4,       /* peer's FIN is next after what can be read */
+    HG_TCP_EV_CLOSED = 1 << 5,    /* gone: reset, timed out, refused or fully closed; see
+                                   * hg_tcp_conn_error(). Last event; call hg_tcp_release(). */
+};
+
+struct hg_tcp_event {
+    struct hg_tcp_conn *conn;
+    void *user;     /* as set; NULL with HG_TCP_EV_ACCEPTED */
+    void *listener; /* of accepted connections */
+    uint32_t what;  /* HG_TCP_EV_* */
+};
+
+/* Takes up to max connections with news off the ready queue (each at most once per call), in the
+ * order in which they became ready. */
+unsigned hg_tcp_events(struct hg_tcp *tcp, struct hg_tcp_event *ev, unsigned max);
+
+void hg_tcp_set_user(struct hg_tcp_conn *conn, void *user);
+void *hg_tcp_user(const struct hg_tcp_conn *conn);
+
+/* ---- receiving ---- */
+
+/* In-order bytes not consumed yet. */
+uint32_t hg_tcp_readable(const struct hg_tcp_conn *conn);
+
+/* Fills up to max ranges with the next unread bytes, from the front; returns how many. They stay
+ * valid until hg_tcp_consume() or hg_tcp_release(). */
+unsigned hg_tcp_peek(struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max);
+
+/* Frees n bytes (<= readable) from the front. Opens the window; an update is sent by hg_tcp_poll()
+ * when it grew by two segments or half the buffer (RFC 9293 3.8.6.2.2). */
+void hg_tcp_consume(struct hg_tcp_conn *conn, uint32_t n);
+
+/* ---- sending ---- */
+
+/* Bytes that hg_tcp_send() takes now; 0 after shutdown. */
+uint32_t hg_tcp_send_space(const struct hg_tcp_conn *conn);
+
+/* Appends one contiguous or chained mbuf of payload; TCP owns it until acknowledged. Its bytes must
+ * not change any more. 0, -EAGAIN (no space: caller keeps m), -EPIPE (closed: caller keeps m). Goes
+ * out with hg_tcp_poll(). */
+int hg_tcp_send(struct hg_tcp_conn *conn, struct rte_mbuf *m);
+
+/* FIN after what is queued. Reading goes on. */
+void hg_tcp_shutdown(struct hg_tcp_conn *conn);
+
+/* RST now; the only event left is HG_TCP_EV_CLOSED if it was not yet delivered. */
+void hg_tcp_abort(struct hg_tcp_conn *conn);
+
+/* The service lets go: no more events, unread data is dropped. What is queued is still sent and
+ * the close goes on by itself; unread data at release sends RST (RFC 2525 2.17). */
+void hg_tcp_release(struct hg_tcp_conn *conn);
+
+/* ---- seeing inside ---- */
+
+/* 0, or why it closed: -ECONNRESET, -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH, -ECONNABORTED. */
+int hg_tcp_conn_error(const struct hg_tcp_conn *conn);
+
+struct hg_tcp_info {
+    struct hg_flow flow;
+    const char *state; /* RFC 9293 name: "ESTABLISHED", ... */
+    uint32_t srtt_us, rttvar_us, rto_us;
+    uint32_t cwnd, ssthresh; /* bytes */
+    uint32_t snd_mss, rcv_wnd, snd_wnd;
+    uint32_t unread, ooo; /* bytes in order and not consumed; bytes out of order */
+    uint32_t unacked, unsent;
+    uint64_t bytes_in, bytes_out, segs_in, segs_out, retransmits;
+};
+void hg_tcp_conn_info(const struct hg_tcp_conn *conn, struct hg_tcp_info *out);
+const struct hg_flow *hg_tcp_conn_flow(const struct hg_tcp_conn *conn);
+
+/* Walks all connections: start with NULL, ends with NULL. */
+struct hg_tcp_conn *hg_tcp_conn_walk(struct hg_tcp *tcp, struct hg_tcp_conn *prev);
+
+/* Connections alive in any state. */
+uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
+
+#define HG_TCP_COUNTERS(X)                                                                         \
+    X(rx_segs, "segments received")                                                                \
+    X(rx_bytes, "payload bytes received in order")                                                 \
+    X(tx_segs, "segments sent")                                                                    \
+    X(tx_bytes, "payload bytes sent, first time")                                                  \
+    X(rx_short, "segments shorter than their header")                                              \
+    X(rx_bad_option, "segments with an option that lies about its length")                         \
+    X(rx_no_conn, "segments for no connection, answered with RST")                                 \
+    X(rx_no_listener, "SYNs for a port nobody listens on, answered with RST")                      \
+    X(rx_paws, "segments dropped by the timestamp check (PAWS)")                                   \
+    X(rx_out_of_window, "segments outside the receive window")                                     \
+    X(rx_dup, "segments with nothing but bytes already received")                                  \
+    X(rx_ooo, "segments received out of order")                                                    \
+    X(rx_ooo_drop, "out-of-order segments dropped at a bound")                                     \
+    X(rx_mem_drop, "segments dropped because receive memory was at its bound")                     \
+    X(rx_bad_ack, "segments with an acknowledgement of something never sent")                      \
+    X(rx_bad_flags, "segments with flags that make no sense in the state")                         \
+    X(rx_rst, "connections reset by the peer")                                                     \
+    X(rx_rst_ignored, "resets outside the exact sequence number (RFC 5961)")                       \
+    X(rx_syn_in_conn, "SYNs within a connection, answered with a challenge ACK")                   \
+    X(challenge_acks, "challenge ACKs sent")                                                       \
+    X(tx_rst, "resets sent")                                                                       \
+    X(dup_acks, "duplicate acknowledgements received")                                             \
+    X(fast_retransmits, "times loss was repaired without waiting for the timer")                   \
+    X(rto_retransmits, "times the retransmission timer expired")                                   \
+    X(retrans_segs, "segments sent again")                                                         \
+    X(zero_window_probes, "probes of a closed window sent")                                        \
+    X(zero_windows_sent, "times we closed the window because downstream was full")                 \
+    X(keepalives, "keep-alive probes sent")                                                        \
+    X(passive_opens, "connections accepted")                                                       \
+    X(active_opens, "connections opened by us")                                                    \
+    X(half_open_drop, "SYNs dropped because too many handshakes were open")                        \
+    X(conn_limit_drop, "SYNs dropped because the connection table was full")                       \
+    X(handshake_timeouts, "handshakes given up")                                                   \
+    X(dead_peers, "connections ended because the peer stopped answering")                          \
+    X(time_wait_recycled, "TIME-WAIT connections ended early to make room")                        \
+    X(no_mbuf, "segments not sent because a packet pool was empty")
+
+struct hg_tcp_counters {
+    HG_TCP_COUNTERS(HG_COUNTER_FIELD)
+};
+
+struct hg_counter_set hg_tcp_counter_set(const struct hg_tcp *tcp);
+
+#endif /* HEADGATE_TCP_H */

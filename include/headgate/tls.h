@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TLS 1.3 (RFC 8446) and TLS 1.2 (RFC 5246, AEAD suites only): bytes in, bytes out, apart from TCP.
+ *
+ * OpenSSL does the handshake over memory buffers; traffic secrets leave it once; records are ours,
+ * through one of two AEAD providers (intel-ipsec-mb, or OpenSSL as the reference). A connection
+ * belongs to one thread. A context is read-only once made, may be shared by threads, and lives
+ * until its last reference goes: a reload makes a new one and existing connections keep the old.
+ *
+ * After the handshake neither opening nor sealing a record allocates.
+ */
+#ifndef HEADGATE_TLS_H
+#define HEADGATE_TLS_H
+
+#include <headgate/base.h>
+#include <headgate/counter.h>
+#include <stdbool.h>
+
+struct hg_tls_ctx;
+struct hg_tls;
+
+enum hg_tls_role { HG_TLS_SERVER, HG_TLS_CLIENT };
+enum hg_tls_provider { HG_TLS_IPSEC_MB, HG_TLS_OPENSSL };
+enum hg_tls_version { HG_TLS_1_2 = 0x0303, HG_TLS_1_3 = 0x0304 };
+
+#define HG_TLS_MAX_PLAINTEXT 16384u /* RFC 8446 5.1 */
+#define HG_TLS_RECORD_HEADER 5u
+#define HG_TLS_MAX_CIPHERTEXT (16384u + 256u) /* RFC 8446 5.2, beside the header */
+#define HG_TLS_MAX_RECORD (HG_TLS_RECORD_HEADER + HG_TLS_MAX_CIPHERTEXT)
+#define HG_TLS_OVERHEAD 32u  /* sealing adds at most this to the plaintext, header included */
+#define HG_TLS_NAME_MAX 128u /* bytes of a source's name, NUL included */
+
+struct hg_tls_cfg {
+    enum hg_tls_role role;
+    enum hg_tls_provider provider;
+    enum hg_tls_version min_version, max_version; /* 0: TLS 1.2 and 1.3 */
+    const char *cert_file;                        /* PEM chain, leaf first */
+    const char *key_file;                         /* PEM */
+    const char *ca_file;   /* PEM bundle the peer's certificate must chain to */
+    const char *ciphers13; /* OpenSSL list; NULL: AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305
+                            * (server: the client's order does not matter) */
+    const char *ciphers12; /* OpenSSL list; NULL: ECDHE AEAD suites of the same three */
+    const char *alpn;      /* one protocol, e.g. "headgate/1"; NULL: none. A server refuses
+                            * clients that offer ALPN without it, and accepts those that offer
+                            * no ALPN at all only when alpn_optional. */
+    bool alpn_optional;
+    bool no_peer_cert;       /* server: do not ask for a client certificate (tests only) */
+    const char *server_name; /* client: SNI and the name to verify; NULL: chain only */
+    const char *keylog_file; /* append NSS key log lines; NULL: never. Debugging only. */
+};
+
+/* 0, or negative errno with a sentence naming file and cause. */
+int hg_tls_ctx_create(const struct hg_tls_cfg *cfg, struct hg_tls_ctx **out, struct hg_err *err);
+struct hg_tls_ctx *hg_tls_ctx_ref(struct hg_tls_ctx *ctx);
+void hg_tls_ctx_unref(struct hg_tls_ctx *ctx); /* NULL is allowed */
+
+/* Per-shard crypto state (the ipsec-mb manager) and counters, shared by its connections. */
+struct hg_tls_shard;
+int hg_tls_shard_create(struct hg_tls_shard **out, struct hg_err *err);
+void hg_tls_shard_destroy(struct hg_tls_shard *shard);
+
+/* A new connection; for a client the first flight is pending at once. */
+int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_tls **out);
+/* Wipes all secrets. NULL is allowed. */
+void hg_tls_destroy(struct hg_tls *tls);
+
+enum hg_tls_state {
+    HG_TLS_HANDSHAKE,   /* hg_tls_open() may do public-key work: give it a budget */
+    HG_TLS_OPEN,        /* both directions protected by our records */
+    HG_TLS_PEER_CLOSED, /* close_notify received; sealing still works */
+    HG_TLS_FAILED,      /* an alert is (or was) pending; nothing more can be opened or sealed */
+};
+enum hg_tls_state hg_tls_state(const struct hg_tls *tls);
+
+/* What hg_tls_open() did with the front of the input. */
+struct hg_tls_opened {
+    uint32_t consumed; /* input bytes used, 0 when the record is not complete yet */
+    uint32_t len;      /* plaintext bytes of application data written to dst, may be 0 */
+};
+
+/* Looks at the record at the front of in[]: returns the room hg_tls_open() will need in dst for it
+ * (plaintext, padding and content type: <= HG_TLS_MAX_PLAINTEXT + 256) when it is a complete
+ * application-data record in state HG_TLS_OPEN, else 0. Cheap; decides where dst shall point. */
+uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned n);
+
+/* Processes at most one record from the front of in[] (a scatter list over packet buffers, in
+ * order; never modified). Application data is decrypted into dst in one pass, which also makes it
+ * contiguous; dst must have the room that hg_tls_peek() told, or HG_TLS_MAX_RECORD. Bytes of dst
+ * past len are scratch. Handshake, alert and key-update records are dealt with inside; afterwards
+ * look at hg_tls_pending(). 0 or -EPROTO (state is HG_TLS_FAILED, the alert is pending and
+ * hg_tls_error() has a sentence). */
+int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
+                uint32_t dst_cap, struct hg_tls_opened *res);
+
+/* Seals one application-data record of up to HG_TLS_MAX_PLAINTEXT bytes gathered from in[] into dst
+ * (cap >= sum + HG_TLS_OVERHEAD). in[0] may lie inside dst at exactly dst + hg_tls_seal_offset()
+ * for in-place work. Returns the record's length or -EPIPE/-EINVAL. Records sealed must be sent in
+ * order, after what hg_tls_take() gave before them. */
+int hg_tls_seal(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
+                uint32_t cap);
+uint32_t hg_tls_seal_offset(const struct hg_tls *tls);
+
+/* Handshake messages, key updates and alerts that wait to be sent. hg_tls_take() moves up to cap
+ * bytes out and returns how many. */
+uint32_t hg_tls_pending(const struct hg_tls *tls);
+uint32_t hg_tls_take(struct hg_tls *tls, uint8_t *dst, uint32_t cap);
+
+/* Queues close_notify (once). */
+void hg_tls_close(struct hg_tls *tls);
+
+/* ---- who is there ---- */
+
+/* The peer's name: SAN URI headgate:source/NAME, else the subject's CN; "" before the handshake is
+ * done or without a certificate. Only [A-Za-z0-9._-], so it is safe in logs and paths; a
+ * certificate with another name fails the handshake. */
+const char *hg_tls_peer_name(const struct hg_tls *tls);
+const char *hg_tls_suite(const struct hg_tls *tls);   /* IANA-like name, "" before */
+const char *hg_tls_version(const struct hg_tls *tls); /* "TLSv1.3", ... */
+/* Why it failed: peer's alert or our check, with the certificate's subject where one is to blame,
+ * and what to do. "" when it did not. */
+const char *hg_tls_error(const struct hg_tls *tls);
+
+#define HG_TLS_COUNTERS(X)                                                                         \
+    X(handshakes, "handshakes completed")                                                          \
+    X(handshake_failures, "handshakes failed for any reason")                                      \
+    X(no_client_cert, "handshakes refused because the client sent no certificate")                 \
+    X(bad_client_cert, "handshakes refused because the client's certificate did not verify")       \
+    X(cert_expired, "of those, because the certificate is expired or not valid yet")               \
+    X(not_tls, "connections whose first bytes were not a TLS record")                              \
+    X(bad_name, "client certificates whose name is missing or has forbidden characters")           \
+    X(records_in, "application-data records opened")                                               \
+    X(records_out, "records sealed")                                                               \
+    X(bytes_in, "plaintext bytes opened")                                                          \
+    X(bytes_out, "plaintext bytes sealed")                                                         \
+    X(bad_record, "records with a bad header, length or content type")                             \
+    X(bad_tag, "records whose authentication tag did not match")                                   \
+    X(alerts_in, "alerts received, close_notify apart")                                            \
+    X(alerts_out, "alerts sent, close_notify apart")                                               \
+    X(key_updates, "key updates, either direction")
+
+struct hg_tls_counters {
+    HG_TLS_COUNTERS(HG_COUNTER_FIELD)
+};
+struct hg_counter_set hg_tls_counter_set(const struct hg_tls_shard *shard);
+
+#endif /* HEADGATE_TLS_H */
