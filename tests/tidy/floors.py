@@ -24,9 +24,17 @@ FLOOR = {
     "tests": 8,
 }
 
-# Public headers of lib/base; every other header's name is its room's, alone or before a '_'.
-BASE_HEADERS = {"arena", "base", "cfg", "counter", "endian", "hist", "log", "opt", "pool", "version",
-                "wheel"}
+# Public headers whose name is not their room's, alone or before a '_'.
+HEADER_ROOM = {
+    "arena": "lib/base",
+    "base": "lib/base",
+    "counter": "lib/base",
+    "endian": "lib/base",
+    "log": "lib/base",
+    "proto": "lib/ingest",
+    "source": "lib/ingest",
+    "wheel": "lib/base",
+}
 
 
 def room_of(path):
@@ -45,8 +53,8 @@ def floor_of(room):
 
 def header_room(stem):
     """The room that owns include/headgate/STEM.h, or None when its name does not tell."""
-    if stem in BASE_HEADERS:
-        return "lib/base"
+    if stem in HEADER_ROOM:
+        return HEADER_ROOM[stem]
     word = stem.split("_")[0]
     for room in FLOOR:
         if room.split("/")[-1] == word and "/" in room:
