@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client.h"
-#include "../headgate/export.h"
+#include <headgate/export.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <headgate/codec.h>
@@ -92,7 +92,7 @@ static int export_fail(const struct export *e, const char *why)
     return 1;
 }
 
-static int export_piece(struct export *e, const struct export_piece *h)
+static int export_piece(struct export *e, const struct hg_export_piece *h)
 {
     uint64_t offset = hg_le64_get(h->offset);
     uint32_t len = hg_le32_get(h->len);
@@ -119,7 +119,7 @@ static int export_piece(struct export *e, const struct export_piece *h)
 
 static int export_stream(struct export *e)
 {
-    struct export_piece h;
+    struct hg_export_piece h;
 
     for (;;) {
         int rc;

@@ -6,7 +6,7 @@
  * A volume that a session holds is read beside it, on that shard. A volume that nobody holds is
  * attached by shard 0 for the batch only, so that a source that comes meanwhile waits milliseconds.
  */
-#include "export.h"
+#include <headgate/export.h>
 #include "node.h"
 #include <errno.h>
 #include <headgate/codec.h>
@@ -218,7 +218,7 @@ static int send_all(int fd, const void *data, size_t len)
 static int send_piece(int fd, const struct hg_store_req *req, uint64_t size)
 {
     uint32_t len = req->len;
-    struct export_piece h = {.offset = hg_le64_put(req->offset)};
+    struct hg_export_piece h = {.offset = hg_le64_put(req->offset)};
 
     if (req->offset + len > size)
         len = (uint32_t)(size - req->offset);
@@ -232,7 +232,7 @@ static int send_piece(int fd, const struct hg_store_req *req, uint64_t size)
 static void export_stream(struct job *job, uint64_t size)
 {
     struct batch *b = &job->batch;
-    struct export_piece end = {.len = hg_le32_put(0)};
+    struct hg_export_piece end = {.len = hg_le32_put(0)};
     int rc = 0, client = 0;
 
     while (rc == 0 && client == 0 && !b->last) {

@@ -160,6 +160,7 @@ void hg_session_info(const struct hg_session *s, struct hg_session_info *out);
 struct hg_ingest_counters {
     HG_INGEST_COUNTERS(HG_COUNTER_FIELD)
 };
+/* For display; any thread. */
 struct hg_counter_set hg_ingest_counter_set(const struct hg_ingest *ing);
 
 #endif /* HEADGATE_INGEST_H */

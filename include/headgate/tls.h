@@ -88,7 +88,8 @@ uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned
  * contiguous; dst must have the room that hg_tls_peek() told, or HG_TLS_MAX_RECORD. Bytes of dst
  * past len are scratch. Handshake, alert and key-update records are dealt with inside; afterwards
  * look at hg_tls_pending(). 0 or -EPROTO (state is HG_TLS_FAILED, the alert is pending and
- * hg_tls_error() has a sentence), or -EINVAL when dst is smaller than promised (nothing happened). */
+ * hg_tls_error() has a sentence), or -EINVAL when dst is smaller than promised (nothing happened).
+ */
 int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
                 uint32_t dst_cap, struct hg_tls_opened *res);
 
@@ -142,6 +143,7 @@ const char *hg_tls_error(const struct hg_tls *tls);
 struct hg_tls_counters {
     HG_TLS_COUNTERS(HG_COUNTER_FIELD)
 };
+/* For display; any thread. */
 struct hg_counter_set hg_tls_counter_set(const struct hg_tls_shard *shard);
 
 #endif /* HEADGATE_TLS_H */
