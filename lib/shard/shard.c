@@ -129,6 +129,8 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
     work += run_timers(sh);
     hg_tcp_poll(sh->tcp, now);
     hg_net_poll(sh->net, now);
+    if (sh->n_peers > 1)
+        peers_share_neighbours(sh);
     hg_net_flush(sh->net);
     sh->count.turns++;
     return work;

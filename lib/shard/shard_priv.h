@@ -100,4 +100,8 @@ void conn_timeout(struct hg_conn *c);
 void conn_drain(struct hg_conn *c);
 void conn_free(struct hg_conn *c);
 
+/* peers.c */
+void peers_fence(void *shard, const char *volume);
+void peers_share_neighbours(struct hg_shard *sh);
+
 #endif /* HG_LIB_SHARD_SHARD_PRIV_H */
