@@ -21,7 +21,8 @@ int hg_tls_engine_init(struct hg_tls_engine *e, struct hg_err *err)
         return hg_fail(err, -ENOMEM, "no memory for the ipsec-mb manager of a TLS shard");
     init_mb_mgr_auto(e->mb, NULL);
     if (imb_get_errno(e->mb) != 0 || e->mb->gcm128_dec_update == NULL) {
-        hg_fail(err, -ENOTSUP, "ipsec-mb does not run on this CPU: %s; use the OpenSSL provider",
+        hg_fail(err, -ENOTSUP,
+                "ipsec-mb does not run on this CPU (%s): x86-64 with SSE4.2 is needed",
                 imb_get_strerror(imb_get_errno(e->mb)));
         hg_tls_engine_fini(e);
         return -ENOTSUP;

@@ -18,7 +18,8 @@ union mb_key {
 static_assert(sizeof(union mb_key) <= HG_TLS_AEAD_STATE, "the expanded key fits the state");
 static_assert(alignof(union mb_key) <= 64, "the state is aligned for the expanded key");
 
-/* The running state of one record; holds a Poly1305 key or key stream, so it is erased. */
+/* The running state of one record. For GCM it holds nothing of the key but one block of key stream,
+ * that is no more than the plaintext beside it. */
 union mb_ctx {
     struct gcm_context_data gcm;
     struct chacha20_poly1305_context_data chacha;
@@ -87,6 +88,14 @@ static void encrypt(struct hg_tls_aead *a, union mb_ctx *c, uint8_t *dst, const 
         IMB_CHACHA20_POLY1305_ENC_UPDATE(mb, k->chacha, &c->chacha, dst, src, len);
 }
 
+/* The Poly1305 key must not outlive the record. */
+static void finish_chacha(IMB_MGR *mb, struct chacha20_poly1305_context_data *c,
+                          uint8_t tag[HG_TLS_TAG])
+{
+    IMB_CHACHA20_POLY1305_DEC_FINALIZE(mb, c, tag, HG_TLS_TAG);
+    OPENSSL_cleanse(c, sizeof *c);
+}
+
 /* The same computation in both directions: the GHASH or Poly1305 of the ciphertext. */
 static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TAG])
 {
@@ -98,8 +107,7 @@ static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TA
     else if (a->alg == HG_TLS_AES_128_GCM)
         IMB_AES128_GCM_DEC_FINALIZE(mb, &k->gcm, &c->gcm, tag, HG_TLS_TAG);
     else
-        IMB_CHACHA20_POLY1305_DEC_FINALIZE(mb, &c->chacha, tag, HG_TLS_TAG);
-    OPENSSL_cleanse(c, sizeof *c);
+        finish_chacha(mb, &c->chacha, tag);
 }
 
 static int mb_open(struct hg_tls_aead *a, struct hg_tls_aead_op *op)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A connection, for tls_conn.c and the tests that shorten its limits. */
+/* The inside of a connection; its invariants are at the head of tls_conn.c. */
 #ifndef HEADGATE_TLS_CONN_H
 #define HEADGATE_TLS_CONN_H
 
+#include "tls_alert.h"
 #include "tls_hs.h"
 #include "tls_post.h"
 #include "tls_rec.h"
@@ -45,5 +46,27 @@ struct hg_tls {
     char peer_name[HG_TLS_NAME_MAX];
     struct hg_err error;
 };
+
+/* ---- tls_ctl.c: what we send ourselves, and failing ---- */
+
+/* Puts one record with a short message into ctl, under our keys once there are any. Before that in
+ * the clear: after a TLS 1.3 server's hello the peer may take that for an unexpected message, but
+ * then the connection is lost in any case. */
+void hg_tls_put_control(struct hg_tls *tls, uint8_t type, uint8_t *msg, uint32_t len);
+void hg_tls_put_alert(struct hg_tls *tls, uint8_t level, enum hg_tls_alert alert);
+/* Fails the connection for a reason of ours: the alert waits to be sent, the sentence stays.
+ * Returns -EPROTO. */
+int hg_tls_refuse(struct hg_tls *tls, enum hg_tls_alert alert, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Fails it without an alert of ours (the peer sent one, or OpenSSL did). Returns -EPROTO. */
+int hg_tls_enter_failed(struct hg_tls *tls);
+/* Erases all keys; harmless before there are any. */
+void hg_tls_wipe(struct hg_tls *tls);
+
+/* ---- tls_data.c ---- */
+
+/* hg_tls_open() in state HG_TLS_OPEN; dst->len is the room. */
+int hg_tls_open_protected(struct hg_tls *tls, const struct hg_iov *in, unsigned n,
+                          const struct hg_iov *dst, struct hg_tls_opened *res);
 
 #endif /* HEADGATE_TLS_CONN_H */

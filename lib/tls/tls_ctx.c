@@ -2,12 +2,13 @@
 #include "tls_ctx.h"
 #include "tls_keys.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #define CIPHERS13 "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS12                                                                                  \
@@ -146,6 +147,9 @@ static int load_ca(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct 
         return hg_fail(err, -ENOMEM, "no memory for a TLS context");
     SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_verify_depth(ctx->ssl, CHAIN_MAX);
+    /* Every certificate in the file is an anchor, so a site may trust its own intermediate CA only.
+     */
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx->ssl), X509_V_FLAG_PARTIAL_CHAIN);
     if (cfg->role == HG_TLS_CLIENT)
         return 0;
     names = SSL_load_client_CA_file(cfg->ca_file);
@@ -194,18 +198,18 @@ static int set_alpn(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct
 /* The file unlocks every recorded session, so nobody but the owner may read it. */
 static int open_keylog(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct hg_err *err)
 {
-    mode_t old;
-    int e;
+    int fd, e;
 
     if (cfg->keylog_file == NULL)
         return 0;
-    old = umask(077);
-    ctx->keylog = fopen(cfg->keylog_file, "ae");
+    fd = open(cfg->keylog_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    ctx->keylog = fd < 0 ? NULL : fdopen(fd, "a");
+    if (ctx->keylog != NULL)
+        return 0;
     e = errno;
-    umask(old);
-    if (ctx->keylog == NULL)
-        return hg_fail(err, -e, "key log file %s: %s", cfg->keylog_file, strerror(e));
-    return 0;
+    if (fd >= 0)
+        close(fd);
+    return hg_fail(err, -e, "key log file %s: %s", cfg->keylog_file, strerror(e));
 }
 
 /* No tickets and no session cache: every connection is a full handshake, and record sequence

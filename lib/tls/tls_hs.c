@@ -80,13 +80,13 @@ static void info_cb(const SSL *ssl, int where, int ret)
     struct hg_tls_hs *hs = SSL_get_app_data(ssl);
     int alert = ret & 0xff;
 
-    if ((where & SSL_CB_ALERT) == 0 || alert == HG_TLS_AL_CLOSE_NOTIFY)
+    if ((where & SSL_CB_ALERT) == 0)
         return;
     if ((where & SSL_CB_READ) != 0) {
         hs->alert_in = alert;
-        hs->peer.counters->alerts_in++;
+        hs->peer.counters->alerts_in += alert != HG_TLS_AL_CLOSE_NOTIFY;
     } else {
-        hs->peer.counters->alerts_out++;
+        hs->peer.counters->alerts_out += alert != HG_TLS_AL_CLOSE_NOTIFY;
     }
 }
 
@@ -281,7 +281,7 @@ static void explain(struct hg_tls_hs *hs)
     } else if (hs->alert_in >= 0) {
         unsigned a = (unsigned)hs->alert_in;
 
-        hg_fail(&hs->why, 0, "the peer refused the handshake with alert %s (%u)%s%s",
+        hg_fail(&hs->why, 0, "the peer ended the handshake with alert %s (%u)%s%s",
                 hg_tls_alert_name(a), a, hg_tls_alert_advice(a)[0] == '\0' ? "" : ": ",
                 hg_tls_alert_advice(a));
     } else {
@@ -298,11 +298,9 @@ static int run(struct hg_tls_hs *hs)
     rc = SSL_do_handshake(hs->ssl);
     e = SSL_get_error(hs->ssl, rc);
     watch_output(hs, before);
-    if (rc == 1)
-        rc = 1;
-    else if (e == SSL_ERROR_WANT_READ)
+    if (rc != 1 && e == SSL_ERROR_WANT_READ) {
         rc = 0;
-    else {
+    } else if (rc != 1) {
         explain(hs);
         rc = -EPROTO;
     }

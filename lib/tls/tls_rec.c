@@ -50,16 +50,16 @@ void hg_tls_rec_wipe(struct hg_tls_rec *rec)
 static void make_nonce(const struct hg_tls_rec *rec, const uint8_t *explicit_nonce,
                        uint8_t nonce[HG_TLS_NONCE])
 {
-    uint8_t seq[8];
+    uint64_t low;
 
     memcpy(nonce, rec->iv, HG_TLS_NONCE);
     if (rec->suite->explicit_len != 0) {
         memcpy(nonce + rec->suite->salt_len, explicit_nonce, rec->suite->explicit_len);
         return;
     }
-    put64(seq, rec->seq);
-    for (int i = 0; i < 8; i++)
-        nonce[HG_TLS_NONCE - 8 + i] ^= seq[i];
+    memcpy(&low, nonce + HG_TLS_NONCE - 8, 8);
+    low ^= __builtin_bswap64(rec->seq);
+    memcpy(nonce + HG_TLS_NONCE - 8, &low, 8);
 }
 
 /* RFC 8446 5.2: the record header as it is on the wire. RFC 5246 6.2.3.3: the sequence number, and
@@ -148,9 +148,18 @@ int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint
         .dst = dst + rec->head,
     };
 
+    struct hg_iov whole = {.base = op.dst, .len = text->len + 1};
+
     assert(text->len <= HG_TLS_MAX_PLAINTEXT);
     if (rec->seq >= rec->limit)
         return -EOVERFLOW;
+    if (is_13(rec) && text->n == 1 && text->in[0].base == op.dst) {
+        /* In place there is room for the content type behind the text, which saves a piece. */
+        op.dst[text->len] = text->type;
+        op.in.v = &whole;
+        op.len = whole.len;
+        op.tail_len = 0;
+    }
     put_head(rec, text, dst);
     make_nonce(rec, dst + HG_TLS_RECORD_HEADER, nonce);
     op.aad_len = make_aad(rec, dst, text->len, aad);
