@@ -73,6 +73,7 @@ int hg_shard_call(struct hg_shard *shard, struct hg_call *call);
 
 struct hg_store *hg_shard_store(struct hg_shard *shard);
 struct hg_arena *hg_shard_arena(struct hg_shard *shard);
+struct hg_ingest *hg_shard_ingest(struct hg_shard *shard);
 unsigned hg_shard_id(const struct hg_shard *shard);
 
 #define HG_SHARD_COUNTERS(X)                                                                       \

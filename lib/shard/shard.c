@@ -188,6 +188,11 @@ struct hg_arena *hg_shard_arena(struct hg_shard *sh)
     return sh->arena;
 }
 
+struct hg_ingest *hg_shard_ingest(struct hg_shard *sh)
+{
+    return sh->ingest;
+}
+
 unsigned hg_shard_id(const struct hg_shard *sh)
 {
     return sh->cfg.id;

@@ -73,7 +73,7 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
         (sh->cfg.arena_bytes + HG_ARENA_MAX_BLOCK - 1) & ~((size_t)HG_ARENA_MAX_BLOCK - 1);
     sh->arena_mem =
         rte_malloc_socket("hg_arena", sh->arena_len, HG_ARENA_MAX_BLOCK, sh->cfg.socket);
-    sh->record_mem = rte_malloc_socket("hg_records", (size_t)RECORD_BUFFERS * HG_TLS_MAX_RECORD,
+    sh->record_mem = rte_malloc_socket("hg_records", (size_t)RECORD_BUFFERS * RECORD_ROOM,
                                        RTE_CACHE_LINE_SIZE, sh->cfg.socket);
     sh->conns = calloc(sh->cfg.conns_max, sizeof *sh->conns);
     if (sh->arena_mem == NULL || sh->record_mem == NULL || sh->conns == NULL ||
@@ -82,7 +82,7 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
                        "shard %u: %zu MiB of payload buffers: not enough EAL memory ([eal] memory)",
                        sh->cfg.id, sh->arena_len >> 20);
     for (unsigned i = 0; i < RECORD_BUFFERS; i++)
-        sh->record_free[sh->n_record_free++] = sh->record_mem + (size_t)i * HG_TLS_MAX_RECORD;
+        sh->record_free[sh->n_record_free++] = sh->record_mem + (size_t)i * RECORD_ROOM;
     for (uint32_t i = 0; i < sh->cfg.conns_max; i++)
         TAILQ_INSERT_TAIL(&sh->free_conns, &sh->conns[i], link);
     return 0;

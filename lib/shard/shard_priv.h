@@ -32,6 +32,7 @@
 #define HANDSHAKES_PER_TURN 1
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
+#define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
 #define PEEK_IOV 64
 
 enum conn_state {
