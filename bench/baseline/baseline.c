@@ -246,6 +246,7 @@ static void run(struct server *srv)
 
 /* ---- start ---- */
 
+/* ALPN callback; the signature is OpenSSL's. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
