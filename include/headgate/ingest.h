@@ -58,6 +58,12 @@ void hg_ingest_drain(struct hg_ingest *ing, hg_ns now);
 /* Ends the session of this shard that holds the volume, if there is one. */
 void hg_ingest_fence(struct hg_ingest *ing, const char *volume, hg_ns now);
 
+/* Keeps a volume that a session of this shard holds from being given up, so that others may read it
+ * through the store: fills *vol and returns a hold, or NULL when no session here holds it. */
+struct hg_svol;
+struct hg_svol *hg_ingest_hold(struct hg_ingest *ing, const char *volume, struct hg_volume **vol);
+void hg_ingest_unhold(struct hg_ingest *ing, struct hg_svol *hold);
+
 /* Sessions alive, those that only wait for their writes included. */
 uint32_t hg_ingest_sessions(const struct hg_ingest *ing);
 
@@ -154,6 +160,7 @@ void hg_session_info(const struct hg_session *s, struct hg_session_info *out);
 struct hg_ingest_counters {
     HG_INGEST_COUNTERS(HG_COUNTER_FIELD)
 };
+/* For display; any thread. */
 struct hg_counter_set hg_ingest_counter_set(const struct hg_ingest *ing);
 
 #endif /* HEADGATE_INGEST_H */

@@ -71,8 +71,13 @@ struct hg_call {
 };
 int hg_shard_call(struct hg_shard *shard, struct hg_call *call);
 
+/* Its parts, for functions that run on the shard through hg_shard_call(). */
 struct hg_store *hg_shard_store(struct hg_shard *shard);
+/* See hg_shard_store(). */
 struct hg_arena *hg_shard_arena(struct hg_shard *shard);
+/* See hg_shard_store(). */
+struct hg_ingest *hg_shard_ingest(struct hg_shard *shard);
+/* 0 .. n_shards - 1. */
 unsigned hg_shard_id(const struct hg_shard *shard);
 
 #define HG_SHARD_COUNTERS(X)                                                                       \

@@ -32,6 +32,7 @@
 #define HANDSHAKES_PER_TURN 1
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
+#define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
 #define PEEK_IOV 64
 
 enum conn_state {
@@ -98,5 +99,9 @@ void conn_flush(struct hg_conn *c);
 void conn_timeout(struct hg_conn *c);
 void conn_drain(struct hg_conn *c);
 void conn_free(struct hg_conn *c);
+
+/* peers.c */
+void peers_fence(void *shard, const char *volume);
+void peers_share_neighbours(struct hg_shard *sh);
 
 #endif /* HG_LIB_SHARD_SHARD_PRIV_H */
