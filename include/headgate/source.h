@@ -83,6 +83,9 @@ int hg_source_volume_add(struct hg_source *src, const char *name, uint64_t size,
 
 /* How many ops hg_source_submit() will take for the volume now; 0 when it failed. */
 uint32_t hg_source_room(const struct hg_source *src, uint32_t volume);
+/* Ops submitted and not handed out in this session; to submit much more than can be sent soon only
+ * fixes their order early. */
+uint32_t hg_source_unsent(const struct hg_source *src, uint32_t volume);
 /* Hands in n changes in order; returns how many were taken: less than n when the volume's table of
  * frames is full or an op is out of range (then hg_source_room() is not 0). */
 uint32_t hg_source_submit(struct hg_source *src, uint32_t volume, const struct hg_source_op *ops,
@@ -140,6 +143,9 @@ struct hg_source_end {
     char text[HG_PROTO_TEXT_MAX + 192]; /* "" when it did not fail */
 };
 const struct hg_source_end *hg_source_end(const struct hg_source *src);
+
+/* The sentence of the node's last request to send again or to wait; "" when there was none. */
+const char *hg_source_advice(const struct hg_source *src);
 
 /* Codecs the node accepted, bit mask; stored only before WELCOME. */
 uint32_t hg_source_codecs(const struct hg_source *src);

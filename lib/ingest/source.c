@@ -196,6 +196,13 @@ uint32_t hg_source_submit(struct hg_source *src, uint32_t volume, const struct h
     return taken;
 }
 
+uint32_t hg_source_unsent(const struct hg_source *src, uint32_t volume)
+{
+    const struct volume *vol = src->volumes[volume];
+
+    return (uint32_t)(vol->head - vol->next);
+}
+
 bool hg_source_released(const struct hg_source *src)
 {
     return src->unreleased == 0;
@@ -289,6 +296,11 @@ enum hg_source_state hg_source_state(const struct hg_source *src)
 const struct hg_source_end *hg_source_end(const struct hg_source *src)
 {
     return &src->end;
+}
+
+const char *hg_source_advice(const struct hg_source *src)
+{
+    return src->advice;
 }
 
 uint32_t hg_source_codecs(const struct hg_source *src)

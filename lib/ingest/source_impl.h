@@ -68,6 +68,7 @@ struct hg_source {
     enum hg_source_state state;
     struct hg_source_end end;
     struct hg_source_stats stats;
+    char advice[HG_PROTO_TEXT_MAX + 256]; /* last rewind's sentence */
 
     struct volume **volumes;
     uint32_t n_volumes;

@@ -265,22 +265,24 @@ static int on_volume_error(struct hg_source *src, const struct hg_frame *f,
     struct volume *vol = find_volume(src, f->volume);
     unsigned code = hg_le16_get(w->code);
     bool again = w->retry == HG_RETRY_NOW || w->retry == HG_RETRY_AFTER;
-    char why[HG_PROTO_TEXT_MAX + 256];
+    char why[sizeof src->advice];
 
     if (vol == NULL)
         return unknown_volume(src, f);
     if (vol->state == VOL_FAILED)
         return 0;
-    if (vol->state == VOL_OPENING && again) {
-        vol->state = VOL_OPEN_DUE;
-        hold(src, vol, w->retry == HG_RETRY_AFTER ? hg_le32_get(w->retry_ms) : 1, now);
+    snprintf(why, sizeof why, "volume %s: the node %s: %s (%u)%s%s", vol->name,
+             again ? "asks to wait and send again" : "refused it", hg_proto_error_name(code), code,
+             text[0] != '\0' ? ": " : "", text);
+    if (!again || vol->state == VOL_OPEN_DUE) {
+        source_volume_fail(src, vol, why);
         return 0;
     }
-    if (vol->state == VOL_OPEN && again)
+    memcpy(src->advice, why, sizeof why);
+    if (vol->state == VOL_OPEN)
         return on_rewind(src, vol, f, w, now);
-    snprintf(why, sizeof why, "volume %s: the node refused it: %s (%u)%s%s", vol->name,
-             hg_proto_error_name(code), code, text[0] != '\0' ? ": " : "", text);
-    source_volume_fail(src, vol, why);
+    vol->state = VOL_OPEN_DUE;
+    hold(src, vol, w->retry == HG_RETRY_AFTER ? hg_le32_get(w->retry_ms) : 1, now);
     return 0;
 }
 
