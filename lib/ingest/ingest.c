@@ -120,11 +120,13 @@ uint32_t hg_ingest_sessions(const struct hg_ingest *ing)
 
 void session_make_ready(struct hg_session *s)
 {
-    if (s->ready || s->closed)
+    if (s->closed)
         return;
-    s->ready = true;
     if (s->output_since == 0)
         s->output_since = s->ing->now;
+    if (s->ready)
+        return;
+    s->ready = true;
     TAILQ_INSERT_TAIL(&s->ing->ready, s, ready_link);
 }
 
@@ -145,6 +147,9 @@ unsigned hg_ingest_ready(struct hg_ingest *ing, void **user, unsigned max)
     while (n < max && (s = TAILQ_FIRST(&ing->ready)) != NULL) {
         TAILQ_REMOVE(&ing->ready, s, ready_link);
         s->ready = false;
+        if (s->blocked) /* both at once: named once */
+            TAILQ_REMOVE(&ing->blocked, s, blocked_link);
+        s->blocked = false;
         user[n++] = s->user;
     }
     /* Whoever is blocked is asked again each turn, oldest first; asking costs one failed
