@@ -251,13 +251,13 @@ hg_pool() {
 # --- the daemon ----------------------------------------------------------------------------------
 
 # hg_daemon NAMESPACE PROFILE [OPTION...]: starts headgate as the program `headgate`, waits until it
-# serves, and gives the kernel's side of its interface ($HG_INTERFACE, or dtap0) the client's address.
+# serves, and gives the kernel's side of its interface ($HG_INTERFACE, or hg0) the client's address.
 hg_daemon() {
     local ns=$1 profile=$2
     shift 2
     hg_start headgate ip netns exec "$ns" "$HG_DAEMON" -c "$profile" "$@"
     hg_wait_line headgate "${HG_READY_SECONDS:-60}" '^headgate: ready'
-    hg_address "$ns" "${HG_INTERFACE:-dtap0}" "$HG_CLIENT_ADDR/24"
+    hg_address "$ns" "${HG_INTERFACE:-hg0}" "$HG_CLIENT_ADDR/24"
 }
 
 # hg_daemon_stop [SECONDS]: drains and stops the daemon; fails unless it exits with 0.

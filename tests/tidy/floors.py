@@ -30,6 +30,7 @@ HEADER_ROOM = {
     "base": "lib/base",
     "counter": "lib/base",
     "endian": "lib/base",
+    "export": "app/headgate",
     "log": "lib/base",
     "proto": "lib/ingest",
     "source": "lib/ingest",
