@@ -282,8 +282,10 @@ static const struct row rows[] = {
     {"gateway", "IP", "dpdk: next hop for other networks", TEXT, AT(gateway)},
     {"cpu", "N", "pin the first thread to this processor, the next to the next", CALL,
      .call = parse_cpu},
-    {"bad", "KIND", "send one bad thing after a good start and tell how the node answered; "
-     "\"list\" names the kinds", CALL, .call = parse_bad},
+    {"bad", "KIND",
+     "send one bad thing after a good start and tell how the node answered; "
+     "\"list\" names the kinds",
+     CALL, .call = parse_bad},
     {"help", NULL, "this text", FLAG, AT(help)},
 };
 
@@ -343,13 +345,15 @@ static int check_together(struct load_options *opt, struct hg_err *err)
     if (opt->ca == NULL)
         return hg_fail(err, -EINVAL, "--ca is missing: the node's certificate must be verified");
     if (opt->cert_dir == NULL && (opt->cert == NULL || opt->key == NULL))
-        return hg_fail(err, -EINVAL, "--cert and --key (or --cert-dir) are missing: "
-                                     "the node demands a certificate");
+        return hg_fail(err, -EINVAL,
+                       "--cert and --key (or --cert-dir) are missing: "
+                       "the node demands a certificate");
     if (opt->connections > opt->volumes && opt->n_images == 0)
         return hg_fail(err, -EINVAL, "--connections %u needs at least as many --volumes",
                        opt->connections);
     if (opt->n_images != 0 && (opt->duration != 0 || opt->bytes != 0))
-        return hg_fail(err, -EINVAL, "--image sends whole images: leave out --duration and --bytes");
+        return hg_fail(err, -EINVAL,
+                       "--image sends whole images: leave out --duration and --bytes");
     if (opt->n_images != 0 && opt->replay)
         return hg_fail(err, -EINVAL, "--replay makes synthetic data: leave out --image");
     if (opt->replay && opt->mix.n != 1)
