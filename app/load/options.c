@@ -269,6 +269,8 @@ static const struct row rows[] = {
     {"json", "FILE", "write the summary there as JSON", TEXT, AT(json)},
     {"verify-manifest", "FILE", "write there what became durable, with its CRC32C", TEXT,
      AT(manifest)},
+    {"check-manifest", "FILE", "compare every --image VOLUME=FILE with this manifest, and exit",
+     TEXT, AT(check_manifest)},
     {"quiet", NULL, "no live line", FLAG, AT(quiet)},
     {"progress", NULL, "a bar per image; default on a terminal", FLAG, AT(progress)},
     {"no-progress", NULL, "the live line also for images", FLAG, AT(no_progress)},
@@ -340,6 +342,8 @@ static int store(const struct row *row, struct load_options *opt, const char *te
 /* What single options cannot know. */
 static int check_together(struct load_options *opt, struct hg_err *err)
 {
+    if (opt->check_manifest != NULL)
+        return 0;
     if (opt->server_port == 0)
         return hg_fail(err, -EINVAL, "--server is missing: give the node's address");
     if (opt->ca == NULL)
