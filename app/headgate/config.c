@@ -256,8 +256,8 @@ int config_set(struct config *cfg, const char *assignment, struct hg_err *err)
 /* By index: a section that appears twice is one section, not a first and an ignored second. */
 static int load_section(struct config *cfg, struct rte_cfgfile *file, int index, struct hg_err *err)
 {
-    int n = rte_cfgfile_section_num_entries_by_index(file, NULL, index);
     char section[CFG_NAME_LEN] = "";
+    int n = rte_cfgfile_section_num_entries_by_index(file, section, index);
     struct rte_cfgfile_entry *entries;
     int rc = 0;
 
