@@ -322,7 +322,8 @@ static int check_store(const struct config *cfg, struct hg_err *err)
             return hg_fail(err, -EINVAL, "[store] device%u is given but device%u is not", i, n);
     for (unsigned i = 0; i < n; i++)
         for (unsigned j = i + 1; j < n; j++)
-            if (strcmp(cfg->devices[i], cfg->devices[j]) == 0)
+            if (strcmp(cfg->devices[i], cfg->devices[j]) == 0 &&
+                strncmp(cfg->devices[i], "mem:", 4) != 0)
                 return hg_fail(err, -EINVAL, "[store] device%u and device%u are both %s", i, j,
                                cfg->devices[i]);
     return 0;
@@ -411,5 +412,5 @@ void config_reference(FILE *out)
         fprintf(out, " |\n");
     }
     fprintf(out,
-            "| store | device0 ... device31 | | files or block devices of the pool, in order |\n");
+            "| store | device0 ... device31 | | files or block devices of the pool, in order; mem:SIZE is memory, for trials |\n");
 }

@@ -204,18 +204,31 @@ static int make_file(const struct config *cfg, const char *path, struct hg_err *
     return rc;
 }
 
+/* "mem:SIZE" is memory, for benches and trials: its contents are lost at the end. */
+static int open_device(const struct config *cfg, const char *name, struct hg_bdev **out,
+                       struct hg_err *err)
+{
+    uint64_t size;
+    int rc = 0;
+
+    if (strncmp(name, "mem:", 4) == 0) {
+        if (units_size(name + 4, &size) != 0)
+            return hg_fail(err, -EINVAL, "device %s: write it like mem:1G", name);
+        return hg_bdev_mem_open(name, size, out, err);
+    }
+    if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0)
+        rc = make_file(cfg, name, err);
+    return rc != 0 ? rc : hg_bdev_uring_open(name, false, out, err);
+}
+
 static int stage_devices(struct node *node, struct hg_err *err)
 {
     const struct config *cfg = &node->cfg;
     unsigned n = config_devices(cfg);
 
     for (unsigned i = 0; i < n; i++) {
-        int rc = 0;
+        int rc = open_device(cfg, cfg->devices[i], &node->devs[i], err);
 
-        if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0)
-            rc = make_file(cfg, cfg->devices[i], err);
-        if (rc == 0)
-            rc = hg_bdev_uring_open(cfg->devices[i], false, &node->devs[i], err);
         if (rc != 0) {
             undo_devices(node);
             return rc;

@@ -21,7 +21,7 @@
 
 #define BLOCK 65536u
 #define BOMB (UINT64_C(16) << 20) /* what the bomb inflates to; it claims BLOCK */
-#define WAIT_S 75u /* longer than any of the node's default time-outs (section 3) */
+#define WAIT_S 75u                /* longer than any of the node's default time-outs (section 3) */
 
 enum stage { PLAIN, NO_CERT, SESSION };
 
@@ -270,11 +270,10 @@ static int bad_credit(struct peer *p)
 
     for (uint64_t i = 0; i < n; i += 256) {
         for (unsigned j = 0; j < 256; j++)
-            hg_frame_put(frames + (size_t)j * HG_FRAME_HEADER,
-                         &(struct hg_frame){.type = HG_FRAME_ZERO,
-                                            .volume = PEER_HANDLE,
-                                            .seq = ++seq,
-                                            .arg = HG_BLOCK});
+            hg_frame_put(
+                frames + (size_t)j * HG_FRAME_HEADER,
+                &(struct hg_frame){
+                    .type = HG_FRAME_ZERO, .volume = PEER_HANDLE, .seq = ++seq, .arg = HG_BLOCK});
         if (peer_send(p, frames, sizeof frames) != 0)
             return 0;
     }

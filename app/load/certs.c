@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <headgate/proto.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,25 +18,39 @@ static int is_crt(const struct dirent *d)
     return len > 4 && strcmp(d->d_name + len - 4, ".crt") == 0;
 }
 
-/* Adds DIR/NAME.crt when its key is there as well: the CA's certificate has none. */
+/* Neither a CA nor a node's own: those may lie in the same directory. */
+static bool is_client_cert(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    X509 *x = file == NULL ? NULL : PEM_read_X509(file, NULL, NULL, NULL);
+    bool yes = x != NULL && X509_check_ca(x) == 0 &&
+               X509_check_purpose(x, X509_PURPOSE_SSL_CLIENT, 0) == 1;
+
+    X509_free(x);
+    if (file != NULL)
+        fclose(file);
+    ERR_clear_error();
+    return yes;
+}
+
+/* Adds DIR/NAME.crt when it is a client's and its key is there as well. */
 static int add_pair(struct certs *certs, const char *dir, const char *crt_name)
 {
-    struct cert *c = &certs->list[certs->n];
+    struct cert c = {0};
     int stem = (int)strlen(crt_name) - 4;
 
-    if (asprintf(&c->key, "%s/%.*s.key", dir, stem, crt_name) < 0)
+    if (asprintf(&c.key, "%s/%.*s.key", dir, stem, crt_name) < 0)
         return -ENOMEM;
-    if (access(c->key, R_OK) != 0 || strcmp(crt_name, "ca.crt") == 0) {
-        free(c->key);
-        c->key = NULL;
+    if (asprintf(&c.crt, "%s/%s", dir, crt_name) < 0) {
+        free(c.key);
+        return -ENOMEM;
+    }
+    if (access(c.key, R_OK) == 0 && is_client_cert(c.crt)) {
+        certs->list[certs->n++] = c;
         return 0;
     }
-    if (asprintf(&c->crt, "%s/%s", dir, crt_name) < 0) {
-        free(c->key);
-        c->key = NULL;
-        return -ENOMEM;
-    }
-    certs->n++;
+    free(c.key);
+    free(c.crt);
     return 0;
 }
 

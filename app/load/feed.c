@@ -134,8 +134,8 @@ static void synthetic_next(struct feed *feed, struct hg_source_op *op)
             feed->written = feed->cursor;
     }
     op->len = len;
-    op->type = opt->zero_pct != 0 && draw(feed) % 100 < opt->zero_pct ? HG_FRAME_ZERO
-                                                                      : HG_FRAME_DATA;
+    op->type =
+        opt->zero_pct != 0 && draw(feed) % 100 < opt->zero_pct ? HG_FRAME_ZERO : HG_FRAME_DATA;
 }
 
 static bool barrier_due(struct feed *feed, hg_ns now)

@@ -17,9 +17,9 @@
 struct image {
     int fd;
     char path[PATH_MAX];
-    uint64_t file_size; /* bytes */
-    uint64_t size;      /* of the volume */
-    uint64_t cursor;    /* everything before it was handed out */
+    uint64_t file_size;          /* bytes */
+    uint64_t size;               /* of the volume */
+    uint64_t cursor;             /* everything before it was handed out */
     uint64_t data_from, data_to; /* the extent with data at or after the cursor */
     bool has_ranges;             /* the file system tells holes */
 };

@@ -34,7 +34,7 @@ struct link {
     bool runnable;   /* budget was used up: more to do at once */
     uint32_t events; /* as registered */
     uint32_t retransmits;
-    uint8_t *out;    /* [out_at, out_len) waits */
+    uint8_t *out; /* [out_at, out_len) waits */
     uint32_t out_at, out_len;
 };
 
@@ -409,8 +409,7 @@ static int prepare(struct kernel *k, const struct certs *certs, struct hg_err *e
         l->fd = -1;
         l->out = malloc(k->out_cap);
         if (l->out == NULL)
-            return hg_fail(err, -ENOMEM, "out of memory for %u connections",
-                           k->worker->n_sessions);
+            return hg_fail(err, -ENOMEM, "out of memory for %u connections", k->worker->n_sessions);
     }
     return 0;
 }

@@ -6,6 +6,7 @@
  * worker runs its sessions on a transport and shares nothing with others but read-only settings.
  */
 #include "bad.h"
+#include "check.h"
 #include "plan.h"
 #include "report.h"
 #include "transport.h"
@@ -199,6 +200,8 @@ int main(int argc, char **argv)
         options_help();
         return 0;
     }
+    if (opt.check_manifest != NULL)
+        return check_run(&opt);
     signal(SIGPIPE, SIG_IGN);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);

@@ -269,6 +269,8 @@ static const struct row rows[] = {
     {"json", "FILE", "write the summary there as JSON", TEXT, AT(json)},
     {"verify-manifest", "FILE", "write there what became durable, with its CRC32C", TEXT,
      AT(manifest)},
+    {"check-manifest", "FILE", "compare every --image VOLUME=FILE with this manifest, and exit",
+     TEXT, AT(check_manifest)},
     {"quiet", NULL, "no live line", FLAG, AT(quiet)},
     {"progress", NULL, "a bar per image; default on a terminal", FLAG, AT(progress)},
     {"no-progress", NULL, "the live line also for images", FLAG, AT(no_progress)},
@@ -282,8 +284,10 @@ static const struct row rows[] = {
     {"gateway", "IP", "dpdk: next hop for other networks", TEXT, AT(gateway)},
     {"cpu", "N", "pin the first thread to this processor, the next to the next", CALL,
      .call = parse_cpu},
-    {"bad", "KIND", "send one bad thing after a good start and tell how the node answered; "
-     "\"list\" names the kinds", CALL, .call = parse_bad},
+    {"bad", "KIND",
+     "send one bad thing after a good start and tell how the node answered; "
+     "\"list\" names the kinds",
+     CALL, .call = parse_bad},
     {"help", NULL, "this text", FLAG, AT(help)},
 };
 
@@ -338,18 +342,22 @@ static int store(const struct row *row, struct load_options *opt, const char *te
 /* What single options cannot know. */
 static int check_together(struct load_options *opt, struct hg_err *err)
 {
+    if (opt->check_manifest != NULL)
+        return 0;
     if (opt->server_port == 0)
         return hg_fail(err, -EINVAL, "--server is missing: give the node's address");
     if (opt->ca == NULL)
         return hg_fail(err, -EINVAL, "--ca is missing: the node's certificate must be verified");
     if (opt->cert_dir == NULL && (opt->cert == NULL || opt->key == NULL))
-        return hg_fail(err, -EINVAL, "--cert and --key (or --cert-dir) are missing: "
-                                     "the node demands a certificate");
+        return hg_fail(err, -EINVAL,
+                       "--cert and --key (or --cert-dir) are missing: "
+                       "the node demands a certificate");
     if (opt->connections > opt->volumes && opt->n_images == 0)
         return hg_fail(err, -EINVAL, "--connections %u needs at least as many --volumes",
                        opt->connections);
     if (opt->n_images != 0 && (opt->duration != 0 || opt->bytes != 0))
-        return hg_fail(err, -EINVAL, "--image sends whole images: leave out --duration and --bytes");
+        return hg_fail(err, -EINVAL,
+                       "--image sends whole images: leave out --duration and --bytes");
     if (opt->n_images != 0 && opt->replay)
         return hg_fail(err, -EINVAL, "--replay makes synthetic data: leave out --image");
     if (opt->replay && opt->mix.n != 1)

@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-#define LOAD_MIX_MAX 8    /* different block sizes */
+#define LOAD_MIX_MAX 8 /* different block sizes */
 #define LOAD_IMAGES_MAX 256
 
 /* Distribution of block sizes. */
@@ -48,7 +48,7 @@ struct load_options {
     uint64_t seed;
     bool replay;
     /* how fast, how long */
-    uint64_t rate; /* bits per second over all sources; 0: no limit */
+    uint64_t rate;  /* bits per second over all sources; 0: no limit */
     uint64_t depth; /* bytes in flight per connection */
     hg_ns duration;
     uint64_t bytes; /* over all volumes */
@@ -63,8 +63,9 @@ struct load_options {
     enum load_transport transport;
     uint32_t threads;
     const char *eal, *port, *addr, *gateway;
-    int32_t cpu; /* -1: not pinned */
-    const char *bad; /* fault to inject; NULL: none */
+    int32_t cpu;                /* -1: not pinned */
+    const char *bad;            /* fault to inject; NULL: none */
+    const char *check_manifest; /* compare images with this manifest; NULL: a run */
     bool help;
 };
 

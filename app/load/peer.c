@@ -175,7 +175,7 @@ static void note_error(struct peer *p, const struct hg_frame *f, const uint8_t *
     snprintf(p->answer, sizeof p->answer, "ERROR %s (%u) scope %s retry %s: %.*s",
              hg_proto_error_name(hg_le16_get(w.code)), hg_le16_get(w.code),
              scope[w.scope < 4 ? w.scope : 0], retry[w.retry & 3],
-             len > HG_PROTO_TEXT_MAX ? (int)HG_PROTO_TEXT_MAX : len,
+             len > (int)HG_PROTO_TEXT_MAX ? (int)HG_PROTO_TEXT_MAX : len,
              (const char *)payload + sizeof w);
 }
 

@@ -13,11 +13,11 @@ struct peer {
     const struct load_options *opt;
     int fd;
     SSL_CTX *ctx;
-    SSL *ssl;            /* NULL before TLS */
-    uint64_t seq;        /* last durable sequence number of the volume */
-    uint64_t credit;     /* bytes, of WELCOME */
-    uint64_t size;       /* of the volume, bytes */
-    char answer[1024];   /* how the node ended it; "" while it did not */
+    SSL *ssl;          /* NULL before TLS */
+    uint64_t seq;      /* last durable sequence number of the volume */
+    uint64_t credit;   /* bytes, of WELCOME */
+    uint64_t size;     /* of the volume, bytes */
+    char answer[1024]; /* how the node ended it; "" while it did not */
 };
 
 #define PEER_HANDLE 1u /* the volume */

@@ -5,7 +5,8 @@
 
 #include "session.h"
 
-/* Makes all sessions and deals them to the workers in turn. 0, or negative errno with a sentence. */
+/* Makes all sessions and deals them to the workers in turn. 0, or negative errno with a sentence.
+ */
 int plan_sessions(struct run *run, struct worker **workers, unsigned n_workers, struct hg_err *err);
 void plan_free(struct worker **workers, unsigned n_workers);
 

@@ -87,7 +87,8 @@ static void bar(const struct feed *feed)
     memset(text + full, '.', (size_t)(BAR_WIDTH - full));
     text[BAR_WIDTH] = '\0';
     fprintf(stderr, "\r\033[K%-24.24s [%s] %5.1f%%  %s of %s durable\n", feed->name, text,
-            share * 100, units_size_str(done, a, sizeof a), units_size_str(feed->size, b, sizeof b));
+            share * 100, units_size_str(done, a, sizeof a),
+            units_size_str(feed->size, b, sizeof b));
 }
 
 static void live_bars(struct report *r, const struct figures *f, const struct load_counts *n)
@@ -102,8 +103,9 @@ static void live_bars(struct report *r, const struct figures *f, const struct lo
             for (uint32_t j = 0; j < s->n_feeds; j++, r->bars_shown++)
                 bar(&s->feeds[j]);
         }
-    fprintf(stderr, "\r\033[Kwire %.3f Gbit/s, data %.3f Gbit/s, ack p50 %.1f ms, resumes %" PRIu64
-            "\n", f->wire_gbit, f->data_gbit, f->p50_ms, n->resumes);
+    fprintf(stderr,
+            "\r\033[Kwire %.3f Gbit/s, data %.3f Gbit/s, ack p50 %.1f ms, resumes %" PRIu64 "\n",
+            f->wire_gbit, f->data_gbit, f->p50_ms, n->resumes);
 }
 
 void report_live(struct report *r, hg_ns now)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #define UNSENT_LOW 16u /* ops kept ready per volume: enough to fill a turn */
 #define LINES_MAX 50u
@@ -29,8 +30,9 @@ void say(struct worker *w, const char *fmt, ...)
     if (w->lines >= LINES_MAX)
         return;
     va_start(ap, fmt);
-    /* \r and erase: a live line or bar may stand there. */
-    fputs("\r\033[K", stderr);
+    /* Erases the line first: a bar may stand there. */
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);

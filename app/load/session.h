@@ -47,25 +47,25 @@ enum session_phase {
 struct session {
     struct worker *worker;
     struct hg_source *src;
-    uint32_t id;     /* counts all sessions of the run */
-    uint32_t cert;   /* index of the certificate */
+    uint32_t id;   /* counts all sessions of the run */
+    uint32_t cert; /* index of the certificate */
     struct feed *feeds;
     struct manifest_volume **manifest; /* one per feed; NULL: no manifest */
     uint32_t n_feeds;
     uint32_t feeds_done;
-    bool fed;        /* hg_source_finish() was called */
+    bool fed; /* hg_source_finish() was called */
     enum session_phase phase;
     hg_ns retry_at;
-    hg_ns deadline;  /* CONNECTING */
+    hg_ns deadline; /* CONNECTING */
     hg_ns backoff;
-    hg_ns progress_at;      /* last time something was acknowledged, or the first attempt */
+    hg_ns progress_at; /* last time something was acknowledged, or the first attempt */
     bool was_up, counted_up;
-    bool progress;          /* something was acknowledged since the session came up */
-    uint64_t rate;          /* bits per second; 0: no limit */
-    hg_ns pace_at;          /* next frame not before */
+    bool progress; /* something was acknowledged since the session came up */
+    uint64_t rate; /* bits per second; 0: no limit */
+    hg_ns pace_at; /* next frame not before */
     uint64_t rewinds_seen, resent_seen;
-    struct hg_err err;      /* why payload() failed */
-    void *transport;        /* the transport's */
+    struct hg_err err; /* why payload() failed */
+    void *transport;   /* the transport's */
 };
 
 struct session_spec {

@@ -9,21 +9,21 @@
 #include "hist.h"
 
 struct load_counts {
-    uint64_t wire_bytes;  /* frames handed to TLS: headers and payloads */
-    uint64_t frames;      /* sequenced frames handed to TLS */
-    uint64_t fed_bytes;   /* bytes of DATA and ZERO made */
+    uint64_t wire_bytes;    /* frames handed to TLS: headers and payloads */
+    uint64_t frames;        /* sequenced frames handed to TLS */
+    uint64_t fed_bytes;     /* bytes of DATA and ZERO made */
     uint64_t durable_bytes; /* of them, acknowledged at the level relied on */
-    uint64_t data_bytes;  /* of the acknowledged bytes, those of DATA */
-    uint64_t blocks;      /* DATA and ZERO frames acknowledged */
-    uint64_t barriers;    /* BARRIERs acknowledged */
-    uint64_t resent;      /* frames handed out more than once */
-    uint64_t rewinds;     /* times the node asked for frames again */
-    uint64_t cuts;        /* connections lost */
-    uint64_t resumes;     /* sessions begun again after a cut */
-    uint64_t retransmits; /* TCP segments sent again */
-    uint64_t up;          /* sessions with a node behind them, now */
-    uint64_t done;        /* sessions that have ended well */
-    uint64_t failed;      /* sessions or volumes given up */
+    uint64_t data_bytes;    /* of the acknowledged bytes, those of DATA */
+    uint64_t blocks;        /* DATA and ZERO frames acknowledged */
+    uint64_t barriers;      /* BARRIERs acknowledged */
+    uint64_t resent;        /* frames handed out more than once */
+    uint64_t rewinds;       /* times the node asked for frames again */
+    uint64_t cuts;          /* connections lost */
+    uint64_t resumes;       /* sessions begun again after a cut */
+    uint64_t retransmits;   /* TCP segments sent again */
+    uint64_t up;            /* sessions with a node behind them, now */
+    uint64_t done;          /* sessions that have ended well */
+    uint64_t failed;        /* sessions or volumes given up */
 };
 
 struct load_stats {

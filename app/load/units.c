@@ -26,12 +26,8 @@ static const struct unit rate_units[] = {
     {"bit", 1}, {"kbit", 1000}, {"Mbit", 1000000}, {"Gbit", 1000000000}, {NULL, 0},
 };
 static const struct unit time_units[] = {
-    {"", UINT64_C(1000000000)},
-    {"ms", UINT64_C(1000000)},
-    {"s", UINT64_C(1000000000)},
-    {"m", UINT64_C(60000000000)},
-    {"h", UINT64_C(3600000000000)},
-    {NULL, 0},
+    {"", UINT64_C(1000000000)},   {"ms", UINT64_C(1000000)},      {"s", UINT64_C(1000000000)},
+    {"m", UINT64_C(60000000000)}, {"h", UINT64_C(3600000000000)}, {NULL, 0},
 };
 
 static int parse(const char *text, const struct unit *units, uint64_t *out)

@@ -103,11 +103,11 @@ static bool is_not_tls(const struct hg_tls *tls, const struct hg_tls_cut *cut)
 
 static int refuse_not_tls(struct hg_tls *tls, const struct hg_tls_cut *cut)
 {
-    bool type = cut->hdr[0] == HG_TLS_TYPE_HANDSHAKE || cut->hdr[0] == HG_TLS_TYPE_ALERT;
+    bool version = cut->hdr[0] == HG_TLS_TYPE_HANDSHAKE;
 
     tls->shard->counters.not_tls++;
     return hg_tls_refuse(
-        tls, type ? HG_TLS_AL_PROTOCOL_VERSION : HG_TLS_AL_UNEXPECTED_MESSAGE,
+        tls, version ? HG_TLS_AL_PROTOCOL_VERSION : HG_TLS_AL_UNEXPECTED_MESSAGE,
         "the peer does not speak TLS 1.2 or 1.3: its first bytes are %02x %02x; this port "
         "takes TLS from the first byte",
         cut->hdr[0], cut->have >= 2 ? cut->hdr[1] : 0u);

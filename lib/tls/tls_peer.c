@@ -157,13 +157,15 @@ static const char *issuer_problem(int code)
 
 static void explain(struct hg_tls_peer *peer, X509_STORE_CTX *x)
 {
-    const X509 *cert = X509_STORE_CTX_get_current_cert(x);
     int code = X509_STORE_CTX_get_error(x);
+    bool dates = code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID;
+    /* Dates are about one certificate of the chain; for the rest an operator looks for the leaf. */
+    const X509 *cert = dates ? X509_STORE_CTX_get_current_cert(x) : X509_STORE_CTX_get0_cert(x);
     const char *who = peer->is_client ? "client" : "server", *problem = issuer_problem(code);
     char subject[SUBJECT_MAX];
 
-    subject_text(cert != NULL ? cert : X509_STORE_CTX_get0_cert(x), subject);
-    if (code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID)
+    subject_text(cert, subject);
+    if (dates)
         explain_dates(peer, cert, subject, code == X509_V_ERR_CERT_HAS_EXPIRED);
     else if (problem != NULL)
         hg_fail(&peer->why, 0,
