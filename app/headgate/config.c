@@ -253,19 +253,20 @@ int config_set(struct config *cfg, const char *assignment, struct hg_err *err)
 
 /* ---- files ---- */
 
-static int load_section(struct config *cfg, struct rte_cfgfile *file, const char *section,
-                        struct hg_err *err)
+/* By index: a section that appears twice is one section, not a first and an ignored second. */
+static int load_section(struct config *cfg, struct rte_cfgfile *file, int index, struct hg_err *err)
 {
-    int n = rte_cfgfile_section_num_entries(file, section);
+    char section[CFG_NAME_LEN] = "";
+    int n = rte_cfgfile_section_num_entries_by_index(file, section, index);
     struct rte_cfgfile_entry *entries;
     int rc = 0;
 
-    if (n <= 0)
-        return 0;
-    entries = calloc((size_t)n, sizeof *entries);
+    if (n < 0)
+        return hg_fail(err, -EINVAL, "section %d cannot be read", index);
+    entries = calloc((size_t)n + 1, sizeof *entries);
     if (entries == NULL)
         return hg_fail(err, -ENOMEM, "out of memory");
-    n = rte_cfgfile_section_entries(file, section, entries, n);
+    n = rte_cfgfile_section_entries_by_index(file, index, section, entries, n);
     for (int i = 0; i < n && rc == 0; i++)
         rc = set_option(cfg, section, entries[i].name, entries[i].value, err);
     free(entries);
@@ -276,8 +277,6 @@ int config_load(struct config *cfg, const char *path, struct hg_err *err)
 {
     static const struct rte_cfgfile_parameters params = {.comment_character = '#'};
     struct rte_cfgfile *file;
-    char names[32][CFG_NAME_LEN];
-    char *sections[32];
     struct hg_err inner = {""};
     int n, rc = 0;
     FILE *probe = fopen(path, "r");
@@ -291,11 +290,8 @@ int config_load(struct config *cfg, const char *path, struct hg_err *err)
             err, -EINVAL,
             "profile %s: not an INI file: [section] lines, key = value lines, # comments", path);
     n = rte_cfgfile_num_sections(file, NULL, 0);
-    for (int i = 0; i < 32; i++)
-        sections[i] = names[i];
-    n = rte_cfgfile_sections(file, sections, n < 32 ? n : 32);
     for (int i = 0; i < n && rc == 0; i++)
-        rc = load_section(cfg, file, sections[i], &inner);
+        rc = load_section(cfg, file, i, &inner);
     rte_cfgfile_close(file);
     return rc == 0 ? 0 : hg_fail(err, rc, "profile %s: %.400s", path, inner.text);
 }
@@ -411,6 +407,6 @@ void config_reference(FILE *out)
             fprintf(out, *p == '|' ? "\\|" : "%c", *p);
         fprintf(out, " |\n");
     }
-    fprintf(out,
-            "| store | device0 ... device31 | | files or block devices of the pool, in order; mem:SIZE is memory, for trials |\n");
+    fprintf(out, "| store | device0 ... device31 | | files or block devices of the pool, in order; "
+                 "mem:SIZE is memory, for trials |\n");
 }
