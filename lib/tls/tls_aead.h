@@ -15,8 +15,9 @@
 #define HG_TLS_TAG 16u   /* bytes, all three algorithms */
 #define HG_TLS_NONCE 12u /* bytes, all three algorithms */
 #define HG_TLS_KEY_MAX 32u
-/* Room for a provider's expanded key; each provider asserts that its own fits. */
-#define HG_TLS_AEAD_STATE 1024u
+/* Room for a provider's expanded key; each provider asserts that its own fits. The largest known is
+ * the GCM key of ipsec-mb 2.0 (Debian 13): 1264 bytes. */
+#define HG_TLS_AEAD_STATE 1280u
 
 struct IMB_MGR;
 
