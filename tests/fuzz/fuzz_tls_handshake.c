@@ -114,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct hg_iov iov[1024];
     static uint8_t dst[HG_TLS_MAX_RECORD];
+    const struct hg_iov room = {dst, sizeof dst};
     struct hg_tls *tls;
     struct hg_tls_opened res = {0};
     size_t at = 2, piece;
@@ -130,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t p = at; p < size && n < HG_ARRAY_LEN(iov); p += piece)
             iov[n++] = (struct hg_iov){(uint8_t *)data + p,
                                        (uint32_t)(size - p < piece ? size - p : piece)};
-        rc = hg_tls_open(tls, iov, n, dst, sizeof dst, &res);
+        rc = hg_tls_open(tls, iov, n, &room, &res);
         CHECK(rc == 0 || (rc == -EPROTO && hg_tls_state(tls) == HG_TLS_FAILED));
         CHECK((rc != 0) == (hg_tls_error(tls)[0] != '\0'));
         CHECK(res.consumed <= size - at && res.len == 0);

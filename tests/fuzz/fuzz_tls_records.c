@@ -131,7 +131,7 @@ static void drain(struct run *r)
         enum hg_tls_state before = hg_tls_state(r->tls);
 
         CHECK(dst != NULL);
-        rc = hg_tls_open(r->tls, iov, n, dst, cap, &res);
+        rc = hg_tls_open(r->tls, iov, n, &(struct hg_iov){dst, cap}, &res);
         CHECK(res.consumed <= r->len && res.len <= cap);
         CHECK((rc == -EPROTO) == (hg_tls_state(r->tls) == HG_TLS_FAILED));
         CHECK(rc == 0 || rc == -EPROTO);
