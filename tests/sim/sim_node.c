@@ -289,8 +289,8 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"seed", required_argument, NULL, 's'},
                                             {"seeds", required_argument, NULL, 'n'},
                                             {NULL, 0, NULL, 0}};
-    char *eal[] = {"sim_node", "--no-huge", "--in-memory", "--no-pci",    "--no-telemetry", "-m",
-                   "512",      "--lcores",  "0",           "--log-level", "error",          NULL};
+    char *eal[] = {"sim_node",       "--no-huge", "--no-shconf", "--no-pci",      "-m", "512",
+                   "--no-telemetry", "--lcores",  "0",           "--log-level=4", NULL};
     uint64_t seed = 1, seeds = 1;
     uint64_t cuts = 0;
     int opt;
