@@ -8,6 +8,7 @@
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 #include <errno.h>
+#include <headgate/endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -501,12 +502,12 @@ static void test_allocations(void)
 static uint64_t last_nonce(const struct fx_buf *wire)
 {
     const uint8_t *rec = wire->p;
-    uint64_t nonce;
+    hg_be64 nonce;
 
     while (rec + 5 + (rec[3] << 8 | rec[4]) < wire->p + wire->len)
         rec += 5 + (rec[3] << 8 | rec[4]);
     memcpy(&nonce, rec + 5, sizeof nonce);
-    return __builtin_bswap64(nonce);
+    return hg_be64_get(nonce);
 }
 
 /* TLS 1.2 GCM: our explicit nonces go on after the one that OpenSSL gave its Finished, so that none
