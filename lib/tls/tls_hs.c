@@ -4,6 +4,7 @@
 #include "tls_ctx.h"
 #include <assert.h>
 #include <errno.h>
+#include <headgate/endian.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -226,6 +227,7 @@ void hg_tls_hs_destroy(struct hg_tls_hs *hs)
 static void watch_output(struct hg_tls_hs *hs, size_t from)
 {
     char *data;
+    hg_be64 nonce;
     size_t len = (size_t)BIO_get_mem_data(hs->out, &data), off = from;
 
     while (len - off >= HG_TLS_RECORD_HEADER) {
@@ -236,9 +238,9 @@ static void watch_output(struct hg_tls_hs *hs, size_t from)
             break;
         if (rec[0] == HG_TLS_TYPE_CCS)
             hs->ccs_sent = true;
-        else if (hs->ccs_sent && rec[0] == HG_TLS_TYPE_HANDSHAKE && body >= 8) {
-            memcpy(&hs->fin_nonce, rec + HG_TLS_RECORD_HEADER, 8);
-            hs->fin_nonce = __builtin_bswap64(hs->fin_nonce);
+        else if (hs->ccs_sent && rec[0] == HG_TLS_TYPE_HANDSHAKE && body >= sizeof nonce) {
+            memcpy(&nonce, rec + HG_TLS_RECORD_HEADER, sizeof nonce);
+            hs->fin_nonce = hg_be64_get(nonce);
         }
         off += HG_TLS_RECORD_HEADER + body;
     }

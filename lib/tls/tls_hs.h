@@ -39,7 +39,8 @@ int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);
  * hg_tls_hs_why()), or 0. */
 int hg_tls_hs_refusal(struct hg_tls_hs *hs);
 
-/* What is known of the other side; strings with static lifetime except the name. */
+/* What is known of the connection and its other side; strings with static lifetime except the name.
+ */
 const char *hg_tls_hs_suite(const struct hg_tls_hs *hs);
 const char *hg_tls_hs_version(const struct hg_tls_hs *hs);
 const char *hg_tls_hs_peer_name(const struct hg_tls_hs *hs);

@@ -2,6 +2,7 @@
 #include "tls_rec.h"
 #include <assert.h>
 #include <errno.h>
+#include <headgate/endian.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -9,8 +10,9 @@
 
 static void put64(uint8_t *p, uint64_t v)
 {
-    v = __builtin_bswap64(v);
-    memcpy(p, &v, sizeof v);
+    hg_be64 wire = hg_be64_put(v);
+
+    memcpy(p, &wire, sizeof wire);
 }
 
 static bool is_13(const struct hg_tls_rec *rec)
@@ -50,7 +52,7 @@ void hg_tls_rec_wipe(struct hg_tls_rec *rec)
 static void make_nonce(const struct hg_tls_rec *rec, const uint8_t *explicit_nonce,
                        uint8_t nonce[HG_TLS_NONCE])
 {
-    uint64_t low;
+    hg_be64 low;
 
     memcpy(nonce, rec->iv, HG_TLS_NONCE);
     if (rec->suite->explicit_len != 0) {
@@ -58,8 +60,7 @@ static void make_nonce(const struct hg_tls_rec *rec, const uint8_t *explicit_non
         return;
     }
     memcpy(&low, nonce + HG_TLS_NONCE - 8, 8);
-    low ^= __builtin_bswap64(rec->seq);
-    memcpy(nonce + HG_TLS_NONCE - 8, &low, 8);
+    put64(nonce + HG_TLS_NONCE - 8, hg_be64_get(low) ^ rec->seq);
 }
 
 /* RFC 8446 5.2: the record header as it is on the wire. RFC 5246 6.2.3.3: the sequence number, and

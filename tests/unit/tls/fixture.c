@@ -60,6 +60,25 @@ void fx_write(const char *path, const char *text)
     FX_MUST(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
 }
 
+static size_t read_text(const char *path, char *text, size_t size)
+{
+    FILE *f = fopen(path, "r");
+    size_t n = f == NULL ? 0 : fread(text, 1, size, f);
+
+    FX_MUST(n > 0 && n < size && fclose(f) == 0);
+    return n;
+}
+
+void fx_concat(const char *first, const char *second, const char *to)
+{
+    char text[16384];
+    size_t n = read_text(first, text, sizeof text);
+
+    n += read_text(second, text + n, sizeof text - n);
+    text[n] = '\0';
+    fx_write(to, text);
+}
+
 /* ---- certificates ---- */
 
 static EVP_PKEY *make_key(enum fx_key kind)
@@ -139,7 +158,8 @@ void fx_make_cert(const struct fx_cert *c)
     X509_set_pubkey(x, key);
     set_subject(x, c);
     X509_set_issuer_name(x, X509_get_subject_name(ca));
-    add_ext(x, ca, NID_basic_constraints, c->issuer == NULL ? "critical,CA:TRUE" : "CA:FALSE");
+    add_ext(x, ca, NID_basic_constraints,
+            c->issuer == NULL || c->is_ca ? "critical,CA:TRUE" : "CA:FALSE");
     if (c->san != NULL)
         add_ext(x, ca, NID_subject_alt_name, c->san);
     if (c->eku != NULL)

@@ -19,6 +19,8 @@ void fx_remove(void);
 /* Path of a file in it. The result lives in a ring of 16. */
 const char *fx_path(const char *name, const char *suffix);
 void fx_write(const char *path, const char *text);
+/* The second file behind the first, as a third. */
+void fx_concat(const char *first, const char *second, const char *to);
 
 /* ---- certificates ---- */
 
@@ -31,6 +33,7 @@ struct fx_cert {
     const char *san;    /* in OpenSSL's notation; NULL: none */
     const char *eku;    /* "clientAuth", ...; NULL: none */
     enum fx_key key;
+    bool is_ca;       /* may issue, though it has an issuer */
     long from, until; /* seconds relative to now; both 0: an hour around now */
 };
 void fx_make_cert(const struct fx_cert *c);

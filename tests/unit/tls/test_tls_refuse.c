@@ -17,6 +17,8 @@ static void make_files(void)
     static const struct fx_cert certs[] = {
         {.file = "ca", .cn = "Test CA"},
         {.file = "otherca", .cn = "Other CA"},
+        {.file = "subca", .issuer = "ca", .cn = "Site CA", .is_ca = true},
+        {.file = "viasub", .issuer = "subca", .cn = "web-01"},
         {.file = "server", .issuer = "ca", .cn = "node", .san = "DNS:node.example,IP:192.0.2.7"},
         {.file = "server-eku", .issuer = "ca", .cn = "node", .eku = "clientAuth"},
         {.file = "server-old", .issuer = "ca", .cn = "node", .from = -7200, .until = -3600},
@@ -408,6 +410,27 @@ static void test_client_checks_server(void)
     CU_ASSERT_EQUAL(counters()->bad_client_cert, bad); /* those were servers */
 }
 
+/* A site's intermediate CA: the client sends it with its certificate, or the server trusts just it.
+ */
+static void test_intermediate(void)
+{
+    struct hg_tls_cfg c = client_cfg(), s = server_cfg();
+
+    c.key_file = fx_path("viasub", ".key");
+    c.cert_file = fx_path("viasub", ".crt");
+    meet(&c, &s, HG_TLS_FAILED, "unknown_ca", "its issuer is not in CA file");
+    s.ca_file = fx_path("subca", ".crt");
+    meet(&c, &s, HG_TLS_OPEN, "", "");
+    s.ca_file = fx_path("ca", ".crt");
+    c.cert_file = fx_path("chain", ".crt");
+    fx_concat(fx_path("viasub", ".crt"), fx_path("subca", ".crt"), c.cert_file);
+    meet(&c, &s, HG_TLS_OPEN, "", "");
+    /* others of the root stay outside when only the intermediate is trusted */
+    s.ca_file = fx_path("subca", ".crt");
+    c = client_cfg();
+    meet(&c, &s, HG_TLS_FAILED, "unknown_ca", "its issuer is not in CA file");
+}
+
 /* The client learns why: in TLS 1.3 only after its own handshake is complete. */
 static void test_client_is_refused(void)
 {
@@ -442,6 +465,7 @@ int main(void)
         {"handshake bounds", test_handshake_bounds},
         {"cut off", test_cut_off},
         {"our client checks the server", test_client_checks_server},
+        {"intermediate CA", test_intermediate},
         {"our client is refused", test_client_is_refused},
         CU_TEST_INFO_NULL,
     };
