@@ -81,6 +81,7 @@ static void node_start(void)
         .arena_bytes = 8u << 20,
         .conns_max = 8,
         .tx_mbufs = 1023,
+        .settle = HG_US(10), /* after a power cut nothing comes back */
     };
     struct hg_err err = {""};
 

@@ -306,14 +306,14 @@ static void flush(struct sim_source *s, hg_ns now)
 
 static bool receive(struct sim_source *s, hg_ns now)
 {
-    struct hg_iov iov[64];
+    struct hg_iov iov[64], dst = {s->plain, sizeof s->plain};
     struct hg_tls_opened res;
 
     do {
         unsigned n = hg_tcp_peek(s->conn, iov, 64);
 
         res = (struct hg_tls_opened){0, 0};
-        if (hg_tls_open(s->tls, iov, n, s->plain, sizeof s->plain, &res) != 0)
+        if (hg_tls_open(s->tls, iov, n, &dst, &res) != 0)
             return false;
         hg_tcp_consume(s->conn, res.consumed);
         if (!s->started && hg_tls_state(s->tls) == HG_TLS_OPEN) {
