@@ -414,6 +414,18 @@ def empty_comments(tree):
     return Verdict(findings)
 
 
+def bats_negation(tree):
+    """bash's -e does not stop at `! command`, so as an assertion it cannot fail."""
+    findings = []
+    for name in tree.files:
+        if not name.endswith(".bats"):
+            continue
+        for number, line in enumerate(tree.text(name).splitlines(), 1):
+            if re.match(r"\s+!\s", line):
+                findings.append(f"{name}:{number}: a plain `!` asserts nothing; use hg_refute")
+    return Verdict(findings)
+
+
 # (name, check); the order is that of the table in docs/testing.md.
 CHECKS = [
     ("function-length", function_length),
@@ -434,4 +446,5 @@ CHECKS = [
     ("spdx", spdx),
     ("unfinished", unfinished),
     ("typography", typography),
+    ("bats-negation", bats_negation),
 ]

@@ -11,7 +11,9 @@ import re
 TOKEN = re.compile(
     r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)
 DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(\w*)((?:[^\n\\]|\\\n|\\.)*)", re.M)
-ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
+# GCC's attributes, DPDK's words for them (__rte_cache_aligned), and alignas.
+ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)"
+                       r"|\b__rte_\w+\b(?:\s*\([^()]*\))?|\b(?:_A|a)lignas\s*\([^()]*\)")
 NAME_AT_END = re.compile(r"([A-Za-z_]\w*)\s*$")
 
 
