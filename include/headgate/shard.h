@@ -38,6 +38,7 @@ struct hg_shard_cfg {
     uint16_t listen_port;        /* native protocol [1500] */
     hg_ns handshake_timeout;     /* [10 s] */
     hg_ns linger;                /* wait for the peer's FIN after ours [5 s] */
+    hg_ns settle;                /* hg_shard_destroy() waits for devices at most [1 s] */
 };
 
 int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard **out,

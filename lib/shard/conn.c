@@ -258,6 +258,7 @@ void conn_handshake(struct hg_conn *c)
 {
     struct hg_shard *sh = c->shard;
     struct hg_iov iov[PEEK_IOV];
+    struct hg_iov dst = {.len = HG_TLS_MAX_RECORD};
     struct hg_tls_opened res = {0};
     unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
     int rc;
@@ -267,8 +268,8 @@ void conn_handshake(struct hg_conn *c)
         conn_queue(c);
         return;
     }
-    rc = hg_tls_open(c->tls, iov, n, sh->record_free[sh->n_record_free - 1], HG_TLS_MAX_RECORD,
-                     &res);
+    dst.base = sh->record_free[sh->n_record_free - 1];
+    rc = hg_tls_open(c->tls, iov, n, &dst, &res);
     hg_tcp_consume(c->tcp, res.consumed);
     sh->count.handshake_steps++;
     if (rc != 0) {
@@ -319,20 +320,21 @@ static enum record run_record(struct hg_conn *c)
     struct hg_iov iov[PEEK_IOV];
     struct hg_tls_opened res = {0};
     unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
-    uint32_t room = hg_tls_peek(c->tls, iov, n);
-    uint8_t *sink = room == 0 ? NULL : hg_session_sink(c->sess, room);
-    bool direct = sink != NULL;
+    struct hg_iov dst = {.len = hg_tls_peek(c->tls, iov, n)};
+    bool direct;
 
+    dst.base = dst.len == 0 ? NULL : hg_session_sink(c->sess, dst.len);
+    direct = dst.base != NULL;
     if (!direct) {
         if (sh->n_record_free == 0) {
             sh->count.no_record_buffer++;
             conn_queue(c);
             return RECORD_STOP;
         }
-        sink = sh->record_free[sh->n_record_free - 1];
-        room = HG_TLS_MAX_RECORD;
+        dst.base = sh->record_free[sh->n_record_free - 1];
+        dst.len = HG_TLS_MAX_RECORD;
     }
-    if (hg_tls_open(c->tls, iov, n, sink, room, &res) != 0) {
+    if (hg_tls_open(c->tls, iov, n, &dst, &res) != 0) {
         conn_tls_failed(c);
         return RECORD_STOP;
     }
@@ -340,7 +342,7 @@ static enum record run_record(struct hg_conn *c)
         return RECORD_NONE;
     hg_tcp_consume(c->tcp, res.consumed);
     if (res.len != 0)
-        deliver(c, sink, res.len, direct);
+        deliver(c, dst.base, res.len, direct);
     return hg_session_blocked(c->sess) ? RECORD_STOP : RECORD_DONE;
 }
 

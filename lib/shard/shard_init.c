@@ -30,6 +30,8 @@ static void defaults(struct hg_shard_cfg *c)
         c->handshake_timeout = HG_SEC(10);
     if (c->linger == 0)
         c->linger = HG_SEC(5);
+    if (c->settle == 0)
+        c->settle = HG_SEC(1);
     /* Output is made from state, so a deep send buffer would only pin packet buffers for sources
      * that do not read. */
     if (c->tcp.snd_buf == 0)
@@ -189,7 +191,8 @@ static void settle_store(struct hg_shard *sh)
 {
     hg_ns now = sh->now;
 
-    for (unsigned i = 0; i < 100000 && !hg_store_idle(sh->store); i++) {
+    for (hg_ns waited = 0; waited < sh->cfg.settle && !hg_store_idle(sh->store);
+         waited += HG_US(10)) {
         now += HG_MS(1);
         hg_store_poll(sh->store, now);
         rte_delay_us_block(10);

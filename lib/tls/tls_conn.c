@@ -215,15 +215,13 @@ uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned
     return hg_tls_rec_room(&tls->rx, cut.len);
 }
 
-int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
-                uint32_t dst_cap, struct hg_tls_opened *res)
+int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, const struct hg_iov *dst,
+                struct hg_tls_opened *res)
 {
-    const struct hg_iov room = {.base = dst, .len = dst_cap};
-
     *res = (struct hg_tls_opened){0};
     switch (tls->state) {
     case HG_TLS_OPEN:
-        return hg_tls_open_protected(tls, in, n, &room, res);
+        return hg_tls_open_protected(tls, in, n, dst, res);
     case HG_TLS_HANDSHAKE:
         return open_handshake(tls, in, n, res);
     case HG_TLS_PEER_CLOSED:

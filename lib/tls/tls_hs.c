@@ -90,6 +90,7 @@ static void info_cb(const SSL *ssl, int where, int ret)
     }
 }
 
+/* Chooses our protocol from the client's list. The signature is OpenSSL's. */
 static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg)
 {

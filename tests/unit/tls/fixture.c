@@ -222,7 +222,7 @@ int fx_open(struct hg_tls *t, struct fx_buf *in, uint32_t piece, struct fx_buf *
         uint8_t *dst = malloc(cap);
 
         FX_MUST(dst != NULL);
-        rc = hg_tls_open(t, iov, n, dst, cap, &res);
+        rc = hg_tls_open(t, iov, n, &(struct hg_iov){dst, cap}, &res);
         FX_MUST(res.len <= cap && res.consumed <= in->len);
         if (rc == 0 && plain != NULL)
             fx_put(plain, dst, res.len);

@@ -95,6 +95,7 @@ static SSL_CTX *make_ossl(bool client, const char *key)
     return ctx;
 }
 
+/* Takes the client's first protocol. The signature is OpenSSL's. */
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
