@@ -248,6 +248,7 @@ int report_manifest(struct report *r, struct hg_err *err)
 {
     const char *path = r->run->opt->manifest;
     FILE *file = fopen(path, "w");
+    bool unwritten;
     int rc = 0;
 
     if (file == NULL)
@@ -256,7 +257,9 @@ int report_manifest(struct report *r, struct hg_err *err)
     for (unsigned w = 0; w < r->n_workers && rc == 0; w++)
         for (uint32_t i = 0; i < r->workers[w]->n_sessions && rc == 0; i++)
             rc = manifest_session(r->workers[w]->sessions[i], file, err);
-    if ((ferror(file) != 0) | (fclose(file) != 0) && rc == 0)
+    unwritten = ferror(file) != 0;
+    unwritten |= fclose(file) != 0;
+    if (unwritten && rc == 0)
         rc = hg_fail(err, -EIO, "--verify-manifest %s: cannot be written", path);
     return rc;
 }
