@@ -362,6 +362,8 @@ static int check_together(struct load_options *opt, struct hg_err *err)
         return hg_fail(err, -EINVAL, "--replay makes synthetic data: leave out --image");
     if (opt->replay && opt->mix.n != 1)
         return hg_fail(err, -EINVAL, "--replay needs one --block size");
+    if (opt->replay && opt->size % opt->mix.size[0] != 0)
+        return hg_fail(err, -EINVAL, "--replay needs a --size that is a multiple of --block");
     if (opt->size % 512 != 0)
         return hg_fail(err, -EINVAL, "--size must be a multiple of 512");
     if (opt->transport == LOAD_DPDK && (opt->port == NULL || opt->addr == NULL))
