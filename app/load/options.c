@@ -281,6 +281,7 @@ static const struct row rows[] = {
      AT(eal)},
     {"port", "DEV", "dpdk: name of the port, e.g. net_memif0", TEXT, AT(port)},
     {"addr", "IP/LEN", "dpdk: our address, e.g. 192.0.2.2/24", TEXT, AT(addr)},
+    {"mtu", "BYTES", "dpdk: MTU of the port [the driver's default]", NUMBER, AT(mtu), 576, 9216},
     {"gateway", "IP", "dpdk: next hop for other networks", TEXT, AT(gateway)},
     {"cpu", "N", "pin the first thread to this processor, the next to the next", CALL,
      .call = parse_cpu},
