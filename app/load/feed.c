@@ -39,10 +39,12 @@ void replay_destroy(struct replay *replay)
 static int slot_fill(struct replay_slot *slot, const struct gen *gen, uint32_t block, unsigned i,
                      const struct feed_scratch *s)
 {
+    const struct gen_place place = {.version = i};
+
     slot->raw = aligned_alloc(4096, block);
     if (slot->raw == NULL)
         return -ENOMEM;
-    gen_fill(gen, slot->raw, block, 0, 0, i);
+    gen_fill(gen, &place, slot->raw, block);
     slot->crc = hg_crc32c(slot->raw, block);
     slot->codec = HG_CODEC_STORED;
     slot->wire_len = block;
@@ -104,10 +106,10 @@ static uint32_t draw_size(struct feed *feed)
     return mix->size[0];
 }
 
-/* Places an extent of `len` at random below `limit`, on a multiple of a block. */
-static uint64_t draw_offset(struct feed *feed, uint64_t limit)
+/* Places an extent of `len` at random below `limit`, aligned to itself as guests write. */
+static uint64_t draw_offset(struct feed *feed, uint64_t limit, uint64_t len)
 {
-    return draw(feed) % (limit / HG_BLOCK) * HG_BLOCK;
+    return limit < len ? 0 : draw(feed) % (limit / len) * len;
 }
 
 static void synthetic_next(struct feed *feed, struct hg_source_op *op)
@@ -118,9 +120,9 @@ static void synthetic_next(struct feed *feed, struct hg_source_op *op)
                    draw(feed) % 100 < opt->overwrite_pct;
 
     if (opt->pattern == LOAD_RANDOM) {
-        op->offset = draw_offset(feed, feed->size);
+        op->offset = draw_offset(feed, feed->size, len);
     } else if (rewrite) {
-        op->offset = draw_offset(feed, feed->written);
+        op->offset = draw_offset(feed, feed->written, len);
     } else {
         if (feed->cursor >= feed->size)
             feed->cursor = 0;
@@ -216,6 +218,7 @@ int feed_raw(struct feed *feed, struct feed_scratch *s, const struct hg_source_o
              const uint8_t **raw, struct hg_err *err)
 {
     const struct replay_slot *slot = replay_slot(feed, op);
+    struct gen_place place;
 
     *raw = s->raw;
     if (slot != NULL) {
@@ -224,16 +227,18 @@ int feed_raw(struct feed *feed, struct feed_scratch *s, const struct hg_source_o
     }
     if (feed->image != NULL)
         return image_read(feed->image, s->raw, (uint32_t)op->len, op->offset, err);
-    gen_fill(feed->gen, s->raw, (uint32_t)op->len, feed->id, op->offset, op->tag);
+    place = (struct gen_place){feed->id, op->offset, op->tag};
+    gen_fill(feed->gen, &place, s->raw, (uint32_t)op->len);
     return 0;
 }
 
 int feed_payload(struct feed *feed, struct feed_scratch *s, const struct hg_source_op *op,
-                 uint32_t codecs, struct hg_source_payload *out, struct hg_err *err)
+                 struct hg_source_payload *out, struct hg_err *err)
 {
     const struct replay_slot *slot = replay_slot(feed, op);
     uint32_t len = (uint32_t)op->len;
-    bool deflate = feed->opt->codec == HG_CODEC_DEFLATE && (codecs & (1u << HG_CODEC_DEFLATE)) != 0;
+    bool deflate =
+        feed->opt->codec == HG_CODEC_DEFLATE && (feed->codecs & (1u << HG_CODEC_DEFLATE)) != 0;
     const uint8_t *raw;
     int rc;
 

@@ -40,6 +40,7 @@ struct feed {
     struct image *image;         /* NULL: synthetic; owned */
     uint32_t id;                 /* of the volume in this run: seeds the content */
     uint64_t size;               /* bytes */
+    uint32_t codecs;             /* bit mask: what the node accepts in this session */
     char name[HG_PROTO_NAME_MAX + 1];
 
     uint64_t rng;
@@ -69,8 +70,8 @@ void feed_stop(struct feed *feed);
 /* The bytes of op before compression; valid until the next call on the same scratch. */
 int feed_raw(struct feed *feed, struct feed_scratch *s, const struct hg_source_op *op,
              const uint8_t **raw, struct hg_err *err);
-/* The bytes of op as they travel, with one of `codecs`. */
+/* The bytes of op as they travel, with one of feed->codecs. */
 int feed_payload(struct feed *feed, struct feed_scratch *s, const struct hg_source_op *op,
-                 uint32_t codecs, struct hg_source_payload *out, struct hg_err *err);
+                 struct hg_source_payload *out, struct hg_err *err);
 
 #endif /* LOAD_FEED_H */

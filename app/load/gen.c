@@ -46,13 +46,12 @@ static void fill_block(const struct gen *gen, uint8_t dst[HG_BLOCK], uint64_t ke
     }
 }
 
-void gen_fill(const struct gen *gen, uint8_t *dst, uint32_t len, uint64_t volume, uint64_t offset,
-              uint64_t version)
+void gen_fill(const struct gen *gen, const struct gen_place *place, uint8_t *dst, uint32_t len)
 {
-    uint64_t base = gen_mix(gen->seed ^ gen_mix(volume ^ gen_mix(version)));
+    uint64_t base = gen_mix(gen->seed ^ gen_mix(place->volume ^ gen_mix(place->version)));
 
     for (uint32_t at = 0; at < len; at += HG_BLOCK) {
-        uint64_t key = gen_mix(base ^ ((offset + at) / HG_BLOCK));
+        uint64_t key = gen_mix(base ^ ((place->offset + at) / HG_BLOCK));
 
         if (len - at >= HG_BLOCK) {
             fill_block(gen, dst + at, key);
@@ -76,9 +75,10 @@ static double try_share(struct gen *gen, struct trial *t, uint32_t share, uint32
 
     gen->random_share = share;
     for (uint64_t version = 0; version < 4; version++) {
+        const struct gen_place place = {.version = version};
         uint32_t n;
 
-        gen_fill(gen, t->raw, len, 0, 0, version);
+        gen_fill(gen, &place, t->raw, len);
         n = hg_deflate(t->comp, len, t->raw, len, t->scratch);
         in += len;
         out += n == 0 ? len : n;

@@ -23,9 +23,15 @@ struct gen {
 /* ratio 1..20 is aimed at for payloads of block_size bytes. 0 or -ENOMEM. */
 int gen_init(struct gen *gen, uint64_t seed, double ratio, uint32_t block_size);
 
-/* The len bytes at offset (a multiple of 4096) of a volume in a version. */
-void gen_fill(const struct gen *gen, uint8_t *dst, uint32_t len, uint64_t volume, uint64_t offset,
-              uint64_t version);
+/* Names content for ever. */
+struct gen_place {
+    uint64_t volume;
+    uint64_t offset; /* bytes, a multiple of 4096 */
+    uint64_t version;
+};
+
+/* The len bytes at a place. */
+void gen_fill(const struct gen *gen, const struct gen_place *place, uint8_t *dst, uint32_t len);
 
 /* A mixing function for seeds (splitmix64's). */
 uint64_t gen_mix(uint64_t x);

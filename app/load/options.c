@@ -281,6 +281,7 @@ static const struct row rows[] = {
      AT(eal)},
     {"port", "DEV", "dpdk: name of the port, e.g. net_memif0", TEXT, AT(port)},
     {"addr", "IP/LEN", "dpdk: our address, e.g. 192.0.2.2/24", TEXT, AT(addr)},
+    {"mtu", "BYTES", "dpdk: MTU of the port [the driver's default]", NUMBER, AT(mtu), 576, 9216},
     {"gateway", "IP", "dpdk: next hop for other networks", TEXT, AT(gateway)},
     {"cpu", "N", "pin the first thread to this processor, the next to the next", CALL,
      .call = parse_cpu},
@@ -362,6 +363,8 @@ static int check_together(struct load_options *opt, struct hg_err *err)
         return hg_fail(err, -EINVAL, "--replay makes synthetic data: leave out --image");
     if (opt->replay && opt->mix.n != 1)
         return hg_fail(err, -EINVAL, "--replay needs one --block size");
+    if (opt->replay && opt->size % opt->mix.size[0] != 0)
+        return hg_fail(err, -EINVAL, "--replay needs a --size that is a multiple of --block");
     if (opt->size % 512 != 0)
         return hg_fail(err, -EINVAL, "--size must be a multiple of 512");
     if (opt->transport == LOAD_DPDK && (opt->port == NULL || opt->addr == NULL))

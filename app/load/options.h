@@ -63,6 +63,7 @@ struct load_options {
     enum load_transport transport;
     uint32_t threads;
     const char *eal, *port, *addr, *gateway;
+    uint32_t mtu;               /* of the DPDK port; 0: its default */
     int32_t cpu;                /* -1: not pinned */
     const char *bad;            /* fault to inject; NULL: none */
     const char *check_manifest; /* compare images with this manifest; NULL: a run */

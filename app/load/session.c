@@ -47,8 +47,8 @@ static int on_payload(void *arg, uint32_t volume, const struct hg_source_op *op,
 {
     struct session *s = arg;
 
-    return feed_payload(&s->feeds[volume], &s->worker->scratch, op, hg_source_codecs(s->src), out,
-                        &s->err);
+    s->feeds[volume].codecs = hg_source_codecs(s->src);
+    return feed_payload(&s->feeds[volume], &s->worker->scratch, op, out, &s->err);
 }
 
 static void to_manifest(struct session *s, uint32_t volume, const struct hg_source_op *op)
