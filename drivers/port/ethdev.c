@@ -23,8 +23,8 @@
 #define RSS_WANTED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
 
 /* net_tap offers TX checksums but adds up the pieces of a chain as if each began at an even offset
- * (seen with 22.11: a segment after an odd-sized piece leaves with a wrong checksum), and does it in
- * software anyway. */
+ * (seen with 22.11: a segment after an odd-sized piece leaves with a wrong checksum), and does it
+ * in software anyway. */
 static uint64_t tx_wanted(const struct rte_eth_dev_info *info)
 {
     if (strcmp(info->driver_name, "net_tap") == 0)

@@ -55,13 +55,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     char *eal[] = {"fuzz", "--no-huge",      "--no-shconf",       "--no-pci", "-m",
                    "64",   "--no-telemetry", "--log-level=error", NULL};
+    struct hg_wire_cfg wire = {.name = "fuzz", .n_queues = 2, .mtu = 1500, .depth = 256};
     struct hg_err err;
 
     (void)argc, (void)argv;
     CHECK(rte_eal_init(8, eal) >= 0);
     node.pool = rte_pktmbuf_pool_create("fuzz", POOL, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
     CHECK(node.pool != NULL);
-    CHECK(hg_port_wire_pair("fuzz", 2, 1500, 256, node.end, &err) == 0);
+    CHECK(hg_port_wire_pair(&wire, node.end, &err) == 0);
     return 0;
 }
 
