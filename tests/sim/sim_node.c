@@ -188,8 +188,10 @@ static void world_make(void)
     cable.loss = (unsigned)(sim_rand(&sim.rand) % 3) * 50;
     cable.dup = (unsigned)(sim_rand(&sim.rand) % 2) * 50;
     cable.jitter = HG_US(sim_rand(&sim.rand) % 400);
-    must(hg_port_wire_pair("node", 1, 1500, 4096, sim.node_wire, &err), &err, __LINE__);
-    must(hg_port_wire_pair("source", 1, 1500, 4096, sim.source_wire, &err), &err, __LINE__);
+    must(hg_port_wire_pair(&(struct hg_wire_cfg){"node", 1, 1500, 4096}, sim.node_wire, &err), &err,
+         __LINE__);
+    must(hg_port_wire_pair(&(struct hg_wire_cfg){"source", 1, 1500, 4096}, sim.source_wire, &err),
+         &err, __LINE__);
     ends[0] = sim.source_wire[1];
     ends[1] = sim.node_wire[1];
     sim.relay = relay_create(&cable, ends);
