@@ -89,6 +89,9 @@ int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, s
 
 /* Memory. Contents are lost at close. */
 int hg_bdev_mem_open(const char *name, uint64_t size, struct hg_bdev **out, struct hg_err *err);
+/* Changes the size of the memory behind a device of hg_bdev_mem_open(), which the device notices at
+ * the next hg_bdev_resize(). No request may be in flight. 0, -EINVAL, -ENOMEM. */
+int hg_bdev_mem_set_size(struct hg_bdev *dev, uint64_t size);
 
 /*
  * Crash layer for tests: holds unflushed writes of `next` back as a volatile cache would, so that
@@ -101,10 +104,18 @@ struct hg_bdev_fault_cfg {
     uint64_t fail_nth;    /* the n-th request of fail_op fails with -EIO, 0: none */
     unsigned delay_polls; /* completions wait for 0..n polls, drawn from the seed: reorders them */
 };
+/* Closing the layer writes back what it holds and leaves `next` open: it stays the caller's. All
+ * channels of the layer belong to one thread. */
 int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg,
                        struct hg_bdev **out, struct hg_err *err);
 /* Power cut: in-flight requests vanish (their channel may only be closed), unflushed writes are
  * kept, lost or torn. Afterwards the device may be used again through new channels. */
 void hg_bdev_crash(struct hg_bdev *fault);
+
+struct hg_bdev_fault_stats {
+    uint64_t kept, lost, torn; /* held writes, by what crashes made of them */
+    uint64_t failed;           /* requests failed on purpose */
+};
+struct hg_bdev_fault_stats hg_bdev_fault_stats(const struct hg_bdev *fault);
 
 #endif /* HEADGATE_BDEV_H */

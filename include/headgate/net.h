@@ -103,7 +103,9 @@ struct hg_net_cfg {
 
 struct hg_net;
 
+/* 0, -EINVAL (address, prefix), -ENOMEM. The port and the pool stay the caller's. */
 int hg_net_create(const struct hg_net_cfg *cfg, hg_ns now, struct hg_net **out, struct hg_err *err);
+/* Frees packets that still wait for a neighbour. */
 void hg_net_destroy(struct hg_net *net);
 
 /* Takes ownership of pkts[0..n). Fills segs (room for n) and returns how many. Drops are counted.
@@ -136,6 +138,7 @@ struct hg_neighbour {
 };
 unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned max);
 
+/* For display; any thread. */
 struct hg_counter_set hg_net_counter_set(const struct hg_net *net);
 
 #endif /* HEADGATE_NET_H */

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The crash layer: a volatile write cache in front of `next` that can lose power.
+ *
+ * 1. A write is copied when it is submitted and held. It reaches `next` only through a flush that
+ *    was submitted after the write had completed, or when the layer is closed in an orderly way.
+ * 2. A read sees `next` with all completed held writes laid over it, in the order of submission.
+ * 3. hg_bdev_crash() decides for every held write, in flight or completed, whether it is kept, lost
+ *    or torn (each 512-byte sector by itself). How likely each is, is drawn once per crash, so that
+ *    "nothing survived" and "everything but one survived" both come up.
+ * 4. A request that is told to fail has no effect on the medium.
+ *
+ * A tool for tests: it allocates per request, and all channels of a device belong to one thread.
+ */
+#include "bdev_impl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECTOR 512u
+
+struct held_write {
+    struct held_write *next;
+    struct hg_bdev_io *io; /* NULL once completed */
+    uint64_t completion;   /* number of the completion that finished it */
+    uint64_t offset;
+    uint32_t len;
+    uint8_t *data; /* HG_BLOCK-aligned copy */
+};
+
+struct fault_slot {
+    struct hg_bdev_io *io;
+    struct held_write *held; /* of a write */
+    uint64_t due;            /* poll number from which it may complete */
+    uint64_t covers;         /* flush: completions before its submission */
+    bool fail;
+};
+
+struct fault_chan {
+    struct hg_bdev_chan base;
+    struct fault_chan *next_chan;
+    uint64_t polls;
+    unsigned n_slots;
+    bool dead;                 /* power was cut: only close is allowed */
+    struct fault_slot slots[]; /* base.depth, in order of submission */
+};
+
+struct fault_dev {
+    struct hg_bdev base;
+    struct hg_bdev *next;
+    struct hg_bdev_chan *next_io;
+    struct hg_bdev_fault_cfg cfg;
+    struct hg_bdev_fault_stats stats;
+    struct fault_chan *chans;
+    struct held_write *held;
+    struct held_write **held_tail;
+    uint64_t completions; /* writes completed so far */
+    uint64_t op_count;    /* requests of cfg.fail_op so far */
+    uint64_t random;
+};
+
+/* splitmix64: the same sequence for the same seed on every machine. */
+static uint64_t draw(struct fault_dev *dev)
+{
+    uint64_t z = (dev->random += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static int fault_chan_open(struct hg_bdev *base, unsigned depth, const struct hg_arena_region *mem,
+                           unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    struct fault_chan *chan = calloc(1, sizeof *chan + depth * sizeof chan->slots[0]);
+
+    (void)mem;
+    (void)n_mem;
+    if (chan == NULL)
+        return hg_fail(err, -ENOMEM, "device %s: no memory for a channel", base->name);
+    chan->base.dev = base;
+    chan->base.depth = depth;
+    chan->next_chan = dev->chans;
+    dev->chans = chan;
+    *out = &chan->base;
+    return 0;
+}
+
+static void fault_chan_close(struct hg_bdev_chan *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base->dev, struct fault_dev, base);
+    struct fault_chan *chan = HG_CONTAINER_OF(base, struct fault_chan, base);
+    struct fault_chan **at = &dev->chans;
+
+    while (*at != chan)
+        at = &(*at)->next_chan;
+    *at = chan->next_chan;
+    free(chan);
+}
+
+static struct held_write *hold(struct fault_dev *dev, struct hg_bdev_io *io)
+{
+    struct held_write *w = calloc(1, sizeof *w);
+    uint32_t at = 0;
+
+    if (w == NULL)
+        return NULL;
+    w->len = (uint32_t)bdev_io_bytes(io);
+    w->data = aligned_alloc(HG_BLOCK, ((size_t)w->len + HG_BLOCK - 1) / HG_BLOCK * HG_BLOCK);
+    if (w->data == NULL) {
+        free(w);
+        return NULL;
+    }
+    for (unsigned i = 0; i < io->iovcnt; i++) {
+        memcpy(w->data + at, io->iov[i].base, io->iov[i].len);
+        at += io->iov[i].len;
+    }
+    w->offset = io->offset;
+    w->io = io;
+    *dev->held_tail = w;
+    dev->held_tail = &w->next;
+    return w;
+}
+
+/* Unlinks and frees *at. */
+static void release(struct fault_dev *dev, struct held_write **at)
+{
+    struct held_write *w = *at;
+
+    *at = w->next;
+    if (dev->held_tail == &w->next)
+        dev->held_tail = at;
+    free(w->data);
+    free(w);
+}
+
+static bool told_to_fail(struct fault_dev *dev, const struct hg_bdev_io *io)
+{
+    if (io->op != dev->cfg.fail_op || dev->cfg.fail_nth == 0)
+        return false;
+    if (++dev->op_count != dev->cfg.fail_nth)
+        return false;
+    dev->stats.failed++;
+    return true;
+}
+
+static unsigned fault_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsigned n)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base->dev, struct fault_dev, base);
+    struct fault_chan *chan = HG_CONTAINER_OF(base, struct fault_chan, base);
+
+    if (chan->dead)
+        return 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct fault_slot *slot = &chan->slots[chan->n_slots++];
+
+        *slot = (struct fault_slot){.io = ios[i], .due = chan->polls, .covers = dev->completions};
+        if (dev->cfg.delay_polls != 0)
+            slot->due += draw(dev) % (dev->cfg.delay_polls + 1);
+        ios[i]->status = bdev_io_check(&dev->base, ios[i]);
+        slot->fail = told_to_fail(dev, ios[i]);
+        if (ios[i]->status != 0 || slot->fail || ios[i]->op != HG_BDEV_WRITE)
+            continue;
+        slot->held = hold(dev, ios[i]);
+        if (slot->held == NULL)
+            ios[i]->status = -ENOMEM;
+    }
+    return n;
+}
+
+static int write_through(struct fault_dev *dev, uint64_t offset, void *data, uint32_t len)
+{
+    return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, offset, data, len);
+}
+
+static int complete_flush(struct fault_dev *dev, uint64_t covers)
+{
+    struct held_write **at = &dev->held;
+    int rc = 0;
+
+    while (*at != NULL) {
+        struct held_write *w = *at;
+
+        if (w->io != NULL || w->completion > covers) {
+            at = &w->next;
+            continue;
+        }
+        if (rc == 0)
+            rc = write_through(dev, w->offset, w->data, w->len);
+        release(dev, at);
+    }
+    return rc != 0 ? rc : bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, NULL, 0);
+}
+
+/* Lays the completed held writes over buf, which holds [offset, offset + len) of `next`. */
+static void overlay(const struct fault_dev *dev, uint64_t offset, uint8_t *buf, uint32_t len)
+{
+    for (const struct held_write *w = dev->held; w != NULL; w = w->next) {
+        uint64_t from = w->offset > offset ? w->offset : offset;
+        uint64_t to = w->offset + w->len < offset + len ? w->offset + w->len : offset + len;
+
+        if (w->io == NULL && from < to)
+            memcpy(buf + (from - offset), w->data + (from - w->offset), to - from);
+    }
+}
+
+static int complete_read(struct fault_dev *dev, const struct hg_bdev_io *io)
+{
+    uint32_t len = (uint32_t)bdev_io_bytes(io);
+    size_t cap = ((size_t)len + HG_BLOCK - 1) / HG_BLOCK * HG_BLOCK;
+    uint8_t *buf = aligned_alloc(HG_BLOCK, cap);
+    uint32_t at = 0;
+    int rc;
+
+    if (buf == NULL)
+        return -ENOMEM;
+    rc = bdev_sync_chan(dev->next_io, HG_BDEV_READ, io->offset, buf, len);
+    if (rc == 0) {
+        overlay(dev, io->offset, buf, len);
+        for (unsigned i = 0; i < io->iovcnt; i++) {
+            memcpy(io->iov[i].base, buf + at, io->iov[i].len);
+            at += io->iov[i].len;
+        }
+    }
+    free(buf);
+    return rc;
+}
+
+static void complete(struct fault_dev *dev, struct fault_slot *slot)
+{
+    struct hg_bdev_io *io = slot->io;
+
+    if (slot->fail)
+        io->status = -EIO;
+    if (io->status != 0)
+        return;
+    if (io->op == HG_BDEV_READ) {
+        io->status = complete_read(dev, io);
+    } else if (io->op == HG_BDEV_FLUSH) {
+        io->status = complete_flush(dev, slot->covers);
+    } else {
+        slot->held->io = NULL;
+        slot->held->completion = ++dev->completions;
+    }
+}
+
+static unsigned fault_poll(struct hg_bdev_chan *base, struct hg_bdev_io **done, unsigned max)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base->dev, struct fault_dev, base);
+    struct fault_chan *chan = HG_CONTAINER_OF(base, struct fault_chan, base);
+    unsigned kept = 0;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < chan->n_slots; i++) {
+        struct fault_slot *slot = &chan->slots[i];
+
+        if (n == max || slot->due > chan->polls) {
+            chan->slots[kept++] = *slot;
+            continue;
+        }
+        complete(dev, slot);
+        done[n++] = slot->io;
+    }
+    chan->n_slots = kept;
+    chan->polls++;
+    return n;
+}
+
+static int fault_resize(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    int rc = hg_bdev_resize(dev->next);
+
+    if (rc == 0)
+        __atomic_store_n(&base->size, dev->next->size, __ATOMIC_RELAXED);
+    return rc;
+}
+
+static void fault_close(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+
+    complete_flush(dev, UINT64_MAX);
+    while (dev->held != NULL)
+        release(dev, &dev->held);
+    hg_bdev_chan_close(dev->next_io);
+    free(dev);
+}
+
+static const struct hg_bdev_ops fault_ops = {
+    .chan_open = fault_chan_open,
+    .chan_close = fault_chan_close,
+    .submit = fault_submit,
+    .poll = fault_poll,
+    .resize = fault_resize,
+    .close = fault_close,
+};
+
+int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg,
+                       struct hg_bdev **out, struct hg_err *err)
+{
+    struct fault_dev *dev = calloc(1, sizeof *dev);
+    int rc;
+
+    if (dev == NULL)
+        return hg_fail(err, -ENOMEM, "device %s: no memory for the fault layer", next->name);
+    rc = hg_bdev_chan_open(next, 1, NULL, 0, &dev->next_io, err);
+    if (rc != 0) {
+        free(dev);
+        return rc;
+    }
+    dev->base = *next;
+    dev->base.ops = &fault_ops;
+    dev->base.volatile_cache = true;
+    dev->next = next;
+    dev->cfg = *cfg;
+    dev->random = cfg->seed;
+    dev->held_tail = &dev->held;
+    *out = &dev->base;
+    return 0;
+}
+
+/* Writes the sectors of w that survive with probability keep / 8. Where `next` cannot write single
+ * sectors, it does not tear below its own block either. */
+static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)
+{
+    uint32_t unit = dev->next->block > SECTOR ? dev->next->block : SECTOR;
+
+    for (uint32_t at = 0; at < w->len; at += unit)
+        if (draw(dev) % 8 < keep)
+            write_through(dev, w->offset + at, w->data + at, unit);
+}
+
+void hg_bdev_crash(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    unsigned keep = (unsigned)(draw(dev) % 9); /* eighths of the held writes that survive whole */
+
+    while (dev->held != NULL) {
+        struct held_write *w = dev->held;
+
+        if (draw(dev) % 4 == 0) {
+            tear(dev, w, 1 + (unsigned)(draw(dev) % 7));
+            dev->stats.torn++;
+        } else if (draw(dev) % 8 < keep) {
+            write_through(dev, w->offset, w->data, w->len);
+            dev->stats.kept++;
+        } else {
+            dev->stats.lost++;
+        }
+        release(dev, &dev->held);
+    }
+    for (struct fault_chan *chan = dev->chans; chan != NULL; chan = chan->next_chan) {
+        chan->dead = true;
+        chan->n_slots = 0;
+        chan->base.in_flight = 0;
+    }
+}
+
+struct hg_bdev_fault_stats hg_bdev_fault_stats(const struct hg_bdev *base)
+{
+    return HG_CONTAINER_OF(base, const struct fault_dev, base)->stats;
+}

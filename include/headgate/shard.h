@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A shard: one core with its own queue on the port, TCP stack, TLS state, buffers, store part and
+ * sessions. hg_shard_turn() is one turn of its loop; time is an argument, so a test can run shards
+ * on virtual time. All functions are for the shard's thread, except hg_shard_call() and the getters
+ * that say otherwise.
+ */
+#ifndef HEADGATE_SHARD_H
+#define HEADGATE_SHARD_H
+
+#include <headgate/arena.h>
+#include <headgate/base.h>
+#include <headgate/counter.h>
+#include <headgate/ingest.h>
+#include <headgate/net.h>
+#include <headgate/port.h>
+#include <headgate/store.h>
+#include <headgate/tcp.h>
+#include <headgate/tls.h>
+
+struct hg_shard;
+
+/* Zero means the default in brackets. */
+struct hg_shard_cfg {
+    unsigned id, n_shards;
+    int socket;                  /* NUMA node of memory, -1: any */
+    struct hg_port *port;        /* shared; this shard uses queue `id` */
+    struct rte_mempool *rx_pool; /* the one the port's queue fills from; ARP and ICMP too */
+    struct hg_net_cfg net;       /* port, queue and pool are filled in */
+    struct hg_tcp_cfg tcp;       /* pools are filled in */
+    struct hg_tls_ctx *tls;      /* server context; a reference is taken */
+    struct hg_pool *pool;
+    struct hg_store_cfg store;   /* shard, n_shards and arena are filled in */
+    struct hg_ingest_cfg ingest; /* store, arena and fence are filled in */
+    size_t arena_bytes;          /* payload buffers, rounded up to 1 MiB [256 MiB] */
+    uint32_t conns_max;          /* connections with TLS state [1024] */
+    uint32_t tx_mbufs;           /* [8192] buffers for records on their way out */
+    uint16_t listen_port;        /* native protocol [1500] */
+    hg_ns handshake_timeout;     /* [10 s] */
+    hg_ns linger;                /* wait for the peer's FIN after ours [5 s] */
+    hg_ns settle;                /* hg_shard_destroy() waits for devices at most [1 s] */
+};
+
+int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard **out,
+                    struct hg_err *err);
+/* Connections are cut without a word: call hg_shard_drain() before and wait for hg_shard_drained().
+ * Waits (bounded) for the store to be idle. */
+void hg_shard_destroy(struct hg_shard *shard);
+
+/* Tells a shard of its peers, for messages between shards. Before the first turn. */
+void hg_shard_peers(struct hg_shard *shard, struct hg_shard **peers, unsigned n);
+
+/* One turn; returns the amount of work found, 0: idle. */
+unsigned hg_shard_turn(struct hg_shard *shard, hg_ns now);
+
+/* Lower bound of the time of the next turn that has something to do without outside events. */
+hg_ns hg_shard_next(const struct hg_shard *shard);
+
+/* Stops accepting; sessions finish what is in flight and end. */
+void hg_shard_drain(struct hg_shard *shard, hg_ns now);
+bool hg_shard_drained(const struct hg_shard *shard);
+
+/* New connections use this context from now on; takes a reference. */
+void hg_shard_set_tls(struct hg_shard *shard, struct hg_tls_ctx *ctx);
+
+/* ---- from other threads ---- */
+
+/* Runs fn(shard, arg) on the shard's thread at its next turn. The struct is the caller's and must
+ * stay until fn has run. Any thread. 0 or -ENOBUFS. */
+struct hg_call {
+    void (*fn)(struct hg_shard *shard, struct hg_call *call, hg_ns now);
+};
+int hg_shard_call(struct hg_shard *shard, struct hg_call *call);
+
+/* Its parts, for functions that run on the shard through hg_shard_call(). */
+struct hg_store *hg_shard_store(struct hg_shard *shard);
+/* See hg_shard_store(). */
+struct hg_arena *hg_shard_arena(struct hg_shard *shard);
+/* See hg_shard_store(). */
+struct hg_ingest *hg_shard_ingest(struct hg_shard *shard);
+/* 0 .. n_shards - 1. */
+unsigned hg_shard_id(const struct hg_shard *shard);
+
+#define HG_SHARD_COUNTERS(X)                                                                       \
+    X(turns, "turns of the loop")                                                                  \
+    X(turns_busy, "turns that found work")                                                         \
+    X(busy_ns, "nanoseconds in turns that found work")                                             \
+    X(idle_ns, "nanoseconds in turns that found none")                                             \
+    X(conns, "connections accepted")                                                               \
+    X(conns_refused, "connections refused because the table was full")                             \
+    X(conns_closed, "connections ended in any way")                                                \
+    X(handshake_timeouts, "TLS handshakes that took too long")                                     \
+    X(handshake_steps, "handshake records processed")                                              \
+    X(cut, "connections that ended without close_notify")                                          \
+    X(tx_no_mbuf, "times no buffer was free for a record on its way out")                          \
+    X(no_record_buffer, "times no buffer was free to open a record into")
+
+struct hg_shard_counters {
+    HG_SHARD_COUNTERS(HG_COUNTER_FIELD)
+};
+
+/* All counter sets of the shard: shard, net, tcp, tls, ingest, store; returns how many (<= max).
+ * Any thread; figures may be a moment old. */
+unsigned hg_shard_counter_sets(const struct hg_shard *shard, struct hg_counter_set *sets,
+                               unsigned max);
+
+/* Adds to the busy or idle time; called by the thread that runs the turns. */
+void hg_shard_account(struct hg_shard *shard, unsigned work, hg_ns took);
+
+/* Connections, for display. Walks: start with *cursor = 0, ends with false. */
+struct hg_conn_info {
+    struct hg_tcp_info tcp;
+    const char *tls_version, *tls_suite, *source; /* "" before the handshake is done */
+    bool has_session;
+    struct hg_session_info session;
+};
+bool hg_shard_conn(struct hg_shard *shard, unsigned *cursor, struct hg_conn_info *out);
+
+#endif /* HEADGATE_SHARD_H */

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loop of one core: every source of work, its order and its budget are in hg_shard_turn(). */
+#include "shard_priv.h"
+#include <errno.h>
+
+static const struct hg_counter_desc counter_desc[] = {HG_SHARD_COUNTERS(HG_COUNTER_DESC)};
+
+/* ---- the turn ---- */
+
+static unsigned poll_calls(struct hg_shard *sh)
+{
+    void *calls[CALLS_PER_TURN];
+    unsigned n = rte_ring_sc_dequeue_burst(sh->calls, calls, CALLS_PER_TURN, NULL);
+
+    for (unsigned i = 0; i < n; i++) {
+        struct hg_call *call = calls[i];
+
+        call->fn(sh, call, sh->now);
+    }
+    return n;
+}
+
+static unsigned poll_rx(struct hg_shard *sh)
+{
+    struct rte_mbuf *pkts[HG_PORT_BURST];
+    struct hg_seg segs[HG_PORT_BURST];
+    unsigned total = 0;
+
+    for (unsigned i = 0; i < RX_BURSTS_PER_TURN; i++) {
+        uint16_t n = hg_port_rx(sh->cfg.port, (uint16_t)sh->cfg.id, pkts, HG_PORT_BURST);
+        unsigned n_segs = hg_net_input(sh->net, pkts, n, sh->now, segs);
+
+        hg_tcp_input(sh->tcp, segs, n_segs, sh->now);
+        total += n;
+        if (n < HG_PORT_BURST)
+            break;
+    }
+    return total;
+}
+
+static unsigned poll_events(struct hg_shard *sh)
+{
+    struct hg_tcp_event ev[EVENTS_PER_TURN];
+    unsigned n = hg_tcp_events(sh->tcp, ev, EVENTS_PER_TURN);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (ev[i].what & HG_TCP_EV_ACCEPTED) {
+            ev[i].user = conn_accept(sh, ev[i].conn);
+            ev[i].what &= ~(uint32_t)HG_TCP_EV_ACCEPTED;
+        }
+        if (ev[i].user != NULL && ev[i].what != 0)
+            conn_event(ev[i].user, ev[i].what);
+    }
+    return n;
+}
+
+static unsigned run_handshakes(struct hg_shard *sh)
+{
+    unsigned n = 0;
+    struct hg_conn *c;
+
+    while (n < HANDSHAKES_PER_TURN && (c = TAILQ_FIRST(&sh->handshakes)) != NULL) {
+        TAILQ_REMOVE(&sh->handshakes, c, link);
+        c->handshake_queued = false;
+        if (c->state == C_HANDSHAKE)
+            conn_handshake(c);
+        else
+            conn_queue(c);
+        n++;
+    }
+    return n;
+}
+
+static unsigned run_conns(struct hg_shard *sh)
+{
+    unsigned n = 0;
+    struct hg_conn *c;
+
+    while (n < RUNS_PER_TURN && (c = TAILQ_FIRST(&sh->run)) != NULL) {
+        TAILQ_REMOVE(&sh->run, c, link);
+        c->queued = false;
+        if (conn_run(c))
+            conn_queue(c);
+        n++;
+    }
+    return n;
+}
+
+/* Sessions with acknowledgements to send, or that waited for buffers. */
+static unsigned run_ready(struct hg_shard *sh)
+{
+    void *user[EVENTS_PER_TURN];
+    unsigned n = hg_ingest_ready(sh->ingest, user, EVENTS_PER_TURN);
+
+    for (unsigned i = 0; i < n; i++) {
+        struct hg_conn *c = user[i];
+
+        if (!c->in_use || c->sess == NULL)
+            continue;
+        conn_queue(c);
+        conn_flush(c);
+    }
+    return n;
+}
+
+static unsigned run_timers(struct hg_shard *sh)
+{
+    struct hg_timer *t[32];
+    unsigned n = hg_wheel_advance(&sh->wheel, sh->now, t, HG_ARRAY_LEN(t));
+
+    for (unsigned i = 0; i < n; i++)
+        conn_timeout(HG_CONTAINER_OF(t[i], struct hg_conn, timer));
+    return n;
+}
+
+unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
+{
+    unsigned work;
+
+    sh->now = now;
+    work = poll_calls(sh);
+    work += poll_rx(sh);
+    work += poll_events(sh);
+    work += run_handshakes(sh);
+    work += run_conns(sh);
+    work += hg_store_poll(sh->store, now);
+    hg_ingest_poll(sh->ingest, now);
+    work += run_ready(sh);
+    work += run_timers(sh);
+    hg_tcp_poll(sh->tcp, now);
+    hg_net_poll(sh->net, now);
+    if (sh->n_peers > 1)
+        peers_share_neighbours(sh);
+    hg_net_flush(sh->net);
+    sh->count.turns++;
+    return work;
+}
+
+/* ---- outside of the turn ---- */
+
+hg_ns hg_shard_next(const struct hg_shard *sh)
+{
+    const hg_ns at[] = {hg_tcp_next(sh->tcp), hg_store_next(sh->store), hg_ingest_next(sh->ingest),
+                        hg_wheel_next(&sh->wheel)};
+    hg_ns next = 0;
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(at); i++)
+        if (at[i] != 0 && (next == 0 || at[i] < next))
+            next = at[i];
+    return next;
+}
+
+void hg_shard_drain(struct hg_shard *sh, hg_ns now)
+{
+    struct hg_ip any = {{0}};
+
+    sh->now = now;
+    sh->draining = true;
+    hg_tcp_unlisten(sh->tcp, &any, sh->cfg.listen_port);
+    hg_ingest_drain(sh->ingest, now);
+    for (uint32_t i = 0; i < sh->cfg.conns_max; i++)
+        if (sh->conns[i].in_use)
+            conn_drain(&sh->conns[i]);
+}
+
+bool hg_shard_drained(const struct hg_shard *sh)
+{
+    return sh->draining && sh->n_conns == 0 && hg_ingest_sessions(sh->ingest) == 0 &&
+           hg_store_idle(sh->store);
+}
+
+void hg_shard_set_tls(struct hg_shard *sh, struct hg_tls_ctx *ctx)
+{
+    hg_tls_ctx_unref(sh->tls_ctx);
+    sh->tls_ctx = hg_tls_ctx_ref(ctx);
+}
+
+int hg_shard_call(struct hg_shard *sh, struct hg_call *call)
+{
+    return rte_ring_mp_enqueue(sh->calls, call) == 0 ? 0 : -ENOBUFS;
+}
+
+struct hg_store *hg_shard_store(struct hg_shard *sh)
+{
+    return sh->store;
+}
+
+struct hg_arena *hg_shard_arena(struct hg_shard *sh)
+{
+    return sh->arena;
+}
+
+struct hg_ingest *hg_shard_ingest(struct hg_shard *sh)
+{
+    return sh->ingest;
+}
+
+unsigned hg_shard_id(const struct hg_shard *sh)
+{
+    return sh->cfg.id;
+}
+
+unsigned hg_shard_counter_sets(const struct hg_shard *sh, struct hg_counter_set *sets, unsigned max)
+{
+    const struct hg_counter_set all[] = {
+        {"shard", counter_desc, (const uint64_t *)&sh->count, HG_ARRAY_LEN(counter_desc)},
+        hg_net_counter_set(sh->net),
+        hg_tcp_counter_set(sh->tcp),
+        hg_tls_counter_set(sh->tls),
+        hg_ingest_counter_set(sh->ingest),
+        hg_store_counter_set(sh->store),
+    };
+    unsigned n = 0;
+
+    for (; n < max && n < HG_ARRAY_LEN(all); n++)
+        sets[n] = all[n];
+    return n;
+}
+
+void hg_shard_account(struct hg_shard *sh, unsigned work, hg_ns took)
+{
+    if (work != 0) {
+        sh->count.turns_busy++;
+        sh->count.busy_ns += took;
+    } else {
+        sh->count.idle_ns += took;
+    }
+}
+
+bool hg_shard_conn(struct hg_shard *sh, unsigned *cursor, struct hg_conn_info *out)
+{
+    while (*cursor < sh->cfg.conns_max && !sh->conns[*cursor].in_use)
+        (*cursor)++;
+    if (*cursor >= sh->cfg.conns_max)
+        return false;
+
+    const struct hg_conn *c = &sh->conns[(*cursor)++];
+
+    *out = (struct hg_conn_info){
+        .tls_version = hg_tls_version(c->tls),
+        .tls_suite = hg_tls_suite(c->tls),
+        .source = hg_tls_peer_name(c->tls),
+        .has_session = c->sess != NULL,
+    };
+    hg_tcp_conn_info(c->tcp, &out->tcp);
+    if (c->sess != NULL)
+        hg_session_info(c->sess, &out->session);
+    return true;
+}
