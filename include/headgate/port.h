@@ -32,6 +32,7 @@ struct hg_port {
     uint16_t mtu;      /* largest IP packet, bytes */
     uint16_t n_queues; /* RX/TX pairs; RSS spreads connections over them when > 1 */
     bool rx_csum;      /* RTE_MBUF_F_RX_*_CKSUM_* are set by the port and may be trusted */
+    bool trust_csum;   /* the link cannot corrupt: see struct hg_ethdev_cfg */
     bool tx_ip_csum;   /* port fills IPv4 header checksums on request */
     bool tx_tcp_csum;  /* port fills TCP checksums on request */
     bool tx_multi_seg; /* port accepts mbuf chains */
@@ -53,7 +54,7 @@ struct hg_ethdev_cfg {
     uint16_t n_queues;            /* wanted; more than the device has is an error */
     uint16_t rx_desc, tx_desc;    /* 0: the driver's default */
     uint16_t mtu;                 /* 0: the driver's default */
-    struct rte_mempool **rx_pool; /* one per queue */
+    struct rte_mempool **rx_pool; /* one per queue; must outlive the port */
     bool trust_csum; /* for links that cannot corrupt (shared memory): software checks of
                       * TCP/IP checksums are skipped on receive where no offload exists */
 };
@@ -69,12 +70,16 @@ struct hg_port_hw_stats {
     uint64_t rx_errors, tx_errors;
     bool link_up;
 };
+/* 0; -ENOTSUP when port is not an ethdev port, or the driver's error. */
 int hg_port_ethdev_stats(struct hg_port *port, struct hg_port_hw_stats *out);
 
 /* ---- wire ---- */
 
 /* Two ports joined back to back through bounded rings (depth packets per direction and queue, a
- * power of two); what one end sends the other receives. For one process: tests and simulation. */
+ * power of two); what one end sends the other receives. For one process: tests and simulation.
+ * A packet that its sender still refers to (clones, more than one reference) is copied on the way,
+ * so the receiver may write into what it gets. Packets larger than the MTU are our own mistake.
+ * Each end is closed on its own; both before the pools of packets sent over them are freed. */
 int hg_port_wire_pair(const char *name, uint16_t n_queues, uint16_t mtu, unsigned depth,
                       struct hg_port *out[2], struct hg_err *err);
 

@@ -29,8 +29,8 @@ struct hg_timer {
 };
 
 struct hg_wheel {
-    uint64_t tick;  /* all timers with expiry <= tick have been handed out */
-    uint32_t armed; /* timers linked */
+    uint64_t tick; /* timers with expiry <= tick are handed out, save what a full out[] left over */
+    uint32_t armed;                                        /* timers linked */
     struct hg_timer slot[HG_WHEEL_LEVELS][HG_WHEEL_SLOTS]; /* list heads */
 };
 

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Any DPDK Ethernet device as a port.
+ *
+ * Opening follows the order the ethdev API prescribes: look up, check what is wanted against what
+ * the device says it can do, configure, set up queues, start. Offloads are used where offered.
+ * RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE is never asked for: it requires that all packets of a queue
+ * come from one pool with one reference, and ours come from several and point into sent data.
+ */
+#include <headgate/log.h>
+#include <headgate/port.h>
+#include <errno.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RX_CSUM (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+#define TX_WANTED                                                                                  \
+    (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+/* One connection must stay on one queue in both IP versions; other traffic may go anywhere. */
+#define RSS_WANTED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
+
+struct ethdev {
+    struct hg_port port;
+    uint16_t id; /* of the DPDK port */
+};
+
+static struct ethdev *dev_of(struct hg_port *port)
+{
+    return HG_CONTAINER_OF(port, struct ethdev, port);
+}
+
+static uint16_t ethdev_rx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts,
+                          uint16_t max)
+{
+    return rte_eth_rx_burst(dev_of(port)->id, queue, pkts, max);
+}
+
+static uint16_t ethdev_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+    return rte_eth_tx_burst(dev_of(port)->id, queue, pkts, n);
+}
+
+static void ethdev_close(struct hg_port *port)
+{
+    struct ethdev *dev = dev_of(port);
+    int ret = rte_eth_dev_stop(dev->id);
+
+    if (ret != 0)
+        hg_log(HG_LOG_WARN, "port", "device %s: stop: %s", port->name, rte_strerror(-ret));
+    ret = rte_eth_dev_close(dev->id);
+    if (ret != 0)
+        hg_log(HG_LOG_WARN, "port", "device %s: close: %s", port->name, rte_strerror(-ret));
+    free(dev);
+}
+
+static const struct hg_port_ops ethdev_ops = {
+    .rx = ethdev_rx,
+    .tx = ethdev_tx,
+    .close = ethdev_close,
+};
+
+/* Names the devices that are there, since a wrong name is the likeliest mistake. */
+static int fail_no_device(const char *device, struct hg_err *err)
+{
+    char names[256] = "";
+    size_t used = 0;
+    uint16_t id;
+
+    RTE_ETH_FOREACH_DEV(id)
+    {
+        char name[RTE_ETH_NAME_MAX_LEN];
+
+        if (rte_eth_dev_get_name_by_port(id, name) == 0 && used + strlen(name) + 2 < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, " %s", name);
+    }
+    return hg_fail(err, -ENODEV,
+                   "device %s: EAL has no such port; give it with --vdev or -a, or use one of:%s",
+                   device, used != 0 ? names : " (none)");
+}
+
+/* The smallest packet buffer among the queues' pools, without headroom. */
+static uint32_t rx_room(const struct hg_ethdev_cfg *cfg)
+{
+    uint32_t room = UINT32_MAX;
+
+    for (uint16_t q = 0; q < cfg->n_queues; q++) {
+        uint32_t r = rte_pktmbuf_data_room_size(cfg->rx_pool[q]);
+
+        r = r > RTE_PKTMBUF_HEADROOM ? r - RTE_PKTMBUF_HEADROOM : 0;
+        room = RTE_MIN(room, r);
+    }
+    return room;
+}
+
+static int check_desc(const char *device, const char *what, uint16_t n,
+                      const struct rte_eth_desc_lim *lim, struct hg_err *err)
+{
+    uint16_t align = lim->nb_align != 0 ? lim->nb_align : 1;
+
+    if (n == 0 || (n >= lim->nb_min && n <= lim->nb_max && n % align == 0))
+        return 0;
+    return hg_fail(err, -EINVAL, "device %s: %u %s descriptors; it allows %u to %u in steps of %u",
+                   device, n, what, lim->nb_min, lim->nb_max, align);
+}
+
+static int check_cfg(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
+                     struct hg_err *err)
+{
+    uint16_t queues = RTE_MIN(info->max_rx_queues, info->max_tx_queues);
+    int ret;
+
+    if (cfg->n_queues == 0 || cfg->n_queues > queues)
+        return hg_fail(err, -EINVAL, "device %s: %u queues wanted; it allows 1 to %u", cfg->device,
+                       cfg->n_queues, queues);
+    if (cfg->n_queues > 1 && (info->flow_type_rss_offloads & RSS_WANTED) == 0)
+        return hg_fail(err, -ENOTSUP,
+                       "device %s: %u queues wanted but it cannot spread connections (no RSS); "
+                       "use one queue",
+                       cfg->device, cfg->n_queues);
+    if (cfg->mtu != 0 && (cfg->mtu < info->min_mtu || cfg->mtu > info->max_mtu))
+        return hg_fail(err, -EINVAL, "device %s: MTU %u; it allows %u to %u", cfg->device, cfg->mtu,
+                       info->min_mtu, info->max_mtu);
+    ret = check_desc(cfg->device, "RX", cfg->rx_desc, &info->rx_desc_lim, err);
+    if (ret == 0)
+        ret = check_desc(cfg->device, "TX", cfg->tx_desc, &info->tx_desc_lim, err);
+    return ret;
+}
+
+/* What to ask of the device: offloads it has of those we use, RSS, MTU. */
+static int make_conf(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
+                     struct rte_eth_conf *conf, struct hg_err *err)
+{
+    uint32_t mtu = cfg->mtu != 0 ? cfg->mtu : RTE_MIN(info->max_mtu, RTE_ETHER_MTU);
+    uint32_t frame = mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+    uint32_t room = rx_room(cfg);
+
+    memset(conf, 0, sizeof *conf);
+    conf->rxmode.mtu = mtu;
+    conf->rxmode.offloads = info->rx_offload_capa & RX_CSUM;
+    conf->txmode.offloads = info->tx_offload_capa & TX_WANTED;
+    if (frame > room) {
+        if ((info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) == 0)
+            return hg_fail(err, -EINVAL,
+                           "device %s: frames of %u bytes do not fit packet buffers of %u and it "
+                           "cannot scatter; lower the MTU or enlarge the buffers",
+                           cfg->device, frame, room);
+        conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+    }
+    if (cfg->n_queues > 1) {
+        conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf->rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & RSS_WANTED;
+    }
+    return 0;
+}
+
+static int setup_queues(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
+                        const struct rte_eth_conf *conf, uint16_t id, struct hg_err *err)
+{
+    struct rte_eth_rxconf rx = info->default_rxconf;
+    struct rte_eth_txconf tx = info->default_txconf;
+    unsigned socket = (unsigned)rte_eth_dev_socket_id(id);
+    int ret;
+
+    rx.offloads = conf->rxmode.offloads;
+    tx.offloads = conf->txmode.offloads;
+    for (uint16_t q = 0; q < cfg->n_queues; q++) {
+        ret = rte_eth_rx_queue_setup(id, q, cfg->rx_desc, socket, &rx, cfg->rx_pool[q]);
+        if (ret != 0)
+            return hg_fail(err, ret, "device %s: RX queue %u: %s", cfg->device, q,
+                           rte_strerror(-ret));
+        ret = rte_eth_tx_queue_setup(id, q, cfg->tx_desc, socket, &tx);
+        if (ret != 0)
+            return hg_fail(err, ret, "device %s: TX queue %u: %s", cfg->device, q,
+                           rte_strerror(-ret));
+    }
+    return 0;
+}
+
+/* Not every driver has the call; without it the configured MTU already holds. */
+static int set_mtu(const struct hg_ethdev_cfg *cfg, uint16_t id, struct hg_err *err)
+{
+    uint16_t now = 0;
+    int ret = cfg->mtu != 0 ? rte_eth_dev_set_mtu(id, cfg->mtu) : 0;
+
+    if (ret == -ENOTSUP && rte_eth_dev_get_mtu(id, &now) == 0 && now == cfg->mtu)
+        ret = 0;
+    if (ret != 0)
+        return hg_fail(err, ret, "device %s: MTU %u: %s", cfg->device, cfg->mtu,
+                       rte_strerror(-ret));
+    return 0;
+}
+
+static int fill_port(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
+                     const struct rte_eth_conf *conf, struct hg_err *err)
+{
+    struct hg_port *port = &dev->port;
+    int ret = rte_eth_macaddr_get(dev->id, &port->mac);
+
+    if (ret == 0)
+        ret = rte_eth_dev_get_mtu(dev->id, &port->mtu);
+    if (ret != 0)
+        return hg_fail(err, ret, "device %s: reading MAC and MTU: %s", cfg->device,
+                       rte_strerror(-ret));
+    snprintf(port->name, sizeof port->name, "%s", cfg->device);
+    port->ops = &ethdev_ops;
+    port->n_queues = cfg->n_queues;
+    port->rx_csum = (conf->rxmode.offloads & RX_CSUM) == RX_CSUM;
+    port->trust_csum = cfg->trust_csum;
+    port->tx_ip_csum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+    port->tx_tcp_csum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
+    port->tx_multi_seg = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+    return 0;
+}
+
+/* From configured to started. On failure the caller closes the device. */
+static int bring_up(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
+                    const struct rte_eth_dev_info *info, const struct rte_eth_conf *conf,
+                    struct hg_err *err)
+{
+    int ret = set_mtu(cfg, dev->id, err);
+
+    if (ret == 0)
+        ret = setup_queues(cfg, info, conf, dev->id, err);
+    if (ret == 0)
+        ret = fill_port(dev, cfg, conf, err);
+    if (ret != 0)
+        return ret;
+    ret = rte_eth_dev_start(dev->id);
+    if (ret != 0)
+        return hg_fail(err, ret, "device %s: start: %s", cfg->device, rte_strerror(-ret));
+    return 0;
+}
+
+int hg_port_ethdev_open(const struct hg_ethdev_cfg *cfg, struct hg_port **out, struct hg_err *err)
+{
+    struct rte_eth_dev_info info;
+    struct rte_eth_conf conf;
+    struct ethdev *dev;
+    uint16_t id;
+    int ret;
+
+    if (rte_eth_dev_get_port_by_name(cfg->device, &id) != 0)
+        return fail_no_device(cfg->device, err);
+    ret = rte_eth_dev_info_get(id, &info);
+    if (ret != 0)
+        return hg_fail(err, ret, "device %s: reading its abilities: %s", cfg->device,
+                       rte_strerror(-ret));
+    ret = check_cfg(cfg, &info, err);
+    if (ret == 0)
+        ret = make_conf(cfg, &info, &conf, err);
+    if (ret != 0)
+        return ret;
+    dev = calloc(1, sizeof *dev);
+    if (dev == NULL)
+        return hg_fail(err, -ENOMEM, "device %s: out of memory", cfg->device);
+    dev->id = id;
+    ret = rte_eth_dev_configure(id, cfg->n_queues, cfg->n_queues, &conf);
+    if (ret != 0) {
+        hg_fail(err, ret, "device %s: configure: %s", cfg->device, rte_strerror(-ret));
+        goto free_dev;
+    }
+    ret = bring_up(dev, cfg, &info, &conf, err);
+    if (ret != 0)
+        goto close_device;
+    *out = &dev->port;
+    return 0;
+
+close_device:
+    /* Releases the queues, and with them the device's hold on the caller's pools. */
+    rte_eth_dev_close(id);
+free_dev:
+    free(dev);
+    return ret;
+}
+
+int hg_port_ethdev_stats(struct hg_port *port, struct hg_port_hw_stats *out)
+{
+    struct ethdev *dev = dev_of(port);
+    struct rte_eth_stats stats;
+    struct rte_eth_link link;
+    int ret;
+
+    if (port->ops != &ethdev_ops)
+        return -ENOTSUP;
+    ret = rte_eth_stats_get(dev->id, &stats);
+    if (ret == 0)
+        ret = rte_eth_link_get_nowait(dev->id, &link);
+    if (ret != 0)
+        return ret;
+    *out = (struct hg_port_hw_stats){
+        .rx_packets = stats.ipackets,
+        .tx_packets = stats.opackets,
+        .rx_bytes = stats.ibytes,
+        .tx_bytes = stats.obytes,
+        .rx_missed = stats.imissed,
+        .rx_nombuf = stats.rx_nombuf,
+        .rx_errors = stats.ierrors,
+        .tx_errors = stats.oerrors,
+        .link_up = link.link_status == RTE_ETH_LINK_UP,
+    };
+    return 0;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From a burst of frames to TCP segments, in one pass. The checks stand in the order of RFC 1122
+ * 3.2.1 and 3.3; each failure has its counter. Trusted after each step:
+ *
+ *  1. contiguous(): the first min(pkt_len, NET_CONTIGUOUS) bytes lie in the first segment, so a
+ *     comparison with data_len is enough before any header is read.
+ *  2. ipv4_header(): header length, total length <= frame, checksum, and no source route.
+ *  3. ipv4_input(): for us, from a possible source, whole, and without padding behind it.
+ */
+#include "net_int.h"
+#include "net_csum.h"
+#include <rte_prefetch.h>
+#include <rte_tcp.h>
+
+#define AHEAD 4 /* packets whose headers are on their way into the cache */
+#define MAC48 0xffffffffffffull
+
+enum { OPT_END = 0, OPT_NOP = 1, OPT_LSRR = 131, OPT_SSRR = 137 }; /* RFC 791 3.1 */
+
+/* Takes bytes from the front of the following segments, and frees those it empties. */
+static void pull_from_next(struct rte_mbuf *m, uint16_t need)
+{
+    while (need > 0) {
+        struct rte_mbuf *next = m->next;
+        uint16_t take = RTE_MIN(need, next->data_len);
+
+        memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len),
+               rte_pktmbuf_mtod(next, const uint8_t *), take);
+        m->data_len += take;
+        next->data_off += take;
+        next->data_len -= take;
+        need -= take;
+        if (next->data_len == 0) {
+            m->next = next->next;
+            m->nb_segs--;
+            next->next = NULL;
+            next->nb_segs = 1;
+            rte_pktmbuf_free_seg(next);
+        }
+    }
+}
+
+/* The slow path for chains whose first segment is short; ports fill segments, so it is rare. */
+static __rte_noinline bool pull(struct rte_mbuf *m, uint16_t len)
+{
+    if (!RTE_MBUF_DIRECT(m) || rte_mbuf_refcnt_read(m) != 1 || m->buf_len < len)
+        return false;
+    if (m->data_off + len > m->buf_len) {
+        memmove(m->buf_addr, rte_pktmbuf_mtod(m, const void *), m->data_len);
+        m->data_off = 0;
+    }
+    pull_from_next(m, (uint16_t)(len - m->data_len));
+    return true;
+}
+
+static inline bool contiguous(struct rte_mbuf *m)
+{
+    uint32_t len = RTE_MIN(m->pkt_len, (uint32_t)NET_CONTIGUOUS);
+
+    return likely(m->nb_segs == 1 || m->data_len >= len) || pull(m, (uint16_t)len);
+}
+
+void net_cut(struct rte_mbuf *m, uint32_t len)
+{
+    struct rte_mbuf *seg = m;
+    uint16_t n_segs = 1;
+
+    m->pkt_len = len;
+    while (len > seg->data_len) {
+        len -= seg->data_len;
+        seg = seg->next;
+        n_segs++;
+    }
+    seg->data_len = (uint16_t)len;
+    m->nb_segs = n_segs;
+    if (seg->next != NULL) {
+        rte_pktmbuf_free(seg->next);
+        seg->next = NULL;
+    }
+}
+
+/* RFC 1122 3.2.1.8: options are understood enough to be skipped; a source route is refused, since
+ * it serves only to get around filters (RFC 7126 4.3, 4.4). */
+static __rte_noinline bool options_pass(const uint8_t *opt, unsigned len)
+{
+    unsigned i = 0;
+
+    while (i < len && opt[i] != OPT_END) {
+        if (opt[i] == OPT_NOP) {
+            i++;
+            continue;
+        }
+        if (opt[i] == OPT_LSRR || opt[i] == OPT_SSRR)
+            return false;
+        if (i + 1 >= len || opt[i + 1] < 2 || opt[i + 1] > len - i)
+            return false;
+        i += opt[i + 1];
+    }
+    return true;
+}
+
+/* What the port says about a checksum, if it is one whose word counts. */
+enum verdict { GOOD, BAD, UNKNOWN };
+
+static inline enum verdict ip_verdict(const struct hg_net *net, const struct rte_mbuf *m)
+{
+    uint64_t mark = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+
+    if (!net->port->rx_csum || mark == RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN)
+        return net->skip_csum ? GOOD : UNKNOWN;
+    return mark == RTE_MBUF_F_RX_IP_CKSUM_BAD ? BAD : GOOD;
+}
+
+static inline enum verdict l4_verdict(const struct hg_net *net, const struct rte_mbuf *m)
+{
+    uint64_t mark = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+    if (!net->port->rx_csum || mark == RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN)
+        return net->skip_csum ? GOOD : UNKNOWN;
+    return mark == RTE_MBUF_F_RX_L4_CKSUM_BAD ? BAD : GOOD;
+}
+
+/* Returns NULL when the header is sound, else the counter of what is wrong. */
+static inline uint64_t *ipv4_header(struct hg_net *net, const struct rte_mbuf *m,
+                                    const struct rte_ipv4_hdr *ip)
+{
+    unsigned room = m->data_len - sizeof(struct rte_ether_hdr);
+    unsigned len = ip->ihl * 4u;
+    unsigned total = rte_be_to_cpu_16(ip->total_length);
+    enum verdict verdict;
+
+    if (ip->version != 4 || len < sizeof *ip || total < len)
+        return &net->c.rx_ip_header;
+    if (room < len || m->pkt_len - sizeof(struct rte_ether_hdr) < total)
+        return &net->c.rx_short;
+    verdict = ip_verdict(net, m);
+    if (verdict == BAD || (verdict == UNKNOWN && hg_csum_fold(hg_csum_range(ip, len)) != 0xffff))
+        return &net->c.rx_ip_csum;
+    if (unlikely(len > sizeof *ip) &&
+        !options_pass((const uint8_t *)(ip + 1), len - (unsigned)sizeof *ip))
+        return &net->c.rx_ip_header;
+    return NULL;
+}
+
+/* A packet that is IPv4, ours and whole; m still starts at Ethernet. */
+static inline unsigned tcp_input(struct hg_net *net, struct rte_mbuf *m,
+                                 const struct rte_ipv4_hdr *ip, struct hg_seg *seg)
+{
+    uint16_t offset = (uint16_t)(sizeof(struct rte_ether_hdr) + ip->ihl * 4u);
+    uint16_t len = (uint16_t)(m->pkt_len - offset);
+    const struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, offset);
+    enum verdict verdict = l4_verdict(net, m);
+
+    if (unlikely(len < sizeof *tcp)) {
+        net_drop(&net->c.rx_short, m);
+        return 0;
+    }
+    if (verdict == UNKNOWN) {
+        uint64_t sum = hg_csum_pseudo(ip->src_addr, ip->dst_addr, IPPROTO_TCP, len);
+
+        verdict = hg_csum_fold(sum + hg_csum_mbuf(m, offset)) == 0xffff ? GOOD : BAD;
+    }
+    if (unlikely(verdict == BAD)) {
+        net_drop(&net->c.rx_tcp_csum, m);
+        return 0;
+    }
+    seg->kind = HG_SEG_TCP;
+    seg->m = m;
+    seg->flow.local = net->local;
+    seg->flow.remote = net_ip_from_be(ip->src_addr);
+    seg->flow.lport = rte_be_to_cpu_16(tcp->dst_port);
+    seg->flow.rport = rte_be_to_cpu_16(tcp->src_port);
+    seg->quoted_seq = 0;
+    seg->mtu = 0;
+    seg->icmp_code = 0;
+    seg->ecn = ip->type_of_service & 3;
+    rte_pktmbuf_adj(m, offset);
+    return 1;
+}
+
+static inline unsigned ipv4_input(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
+                                  struct hg_seg *seg)
+{
+    const struct rte_ipv4_hdr *ip =
+        rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+    uint64_t *counter = NULL;
+    uint32_t frame_len;
+
+    if (m->data_len < sizeof(struct net_hdr))
+        counter = &net->c.rx_short;
+    else
+        counter = ipv4_header(net, m, ip);
+    if (counter == NULL) {
+        if (ip->dst_addr != net->addrs.self_be)
+            counter = &net->c.rx_not_ours;
+        else if (net_is_martian(&net->addrs, ip->src_addr))
+            counter = &net->c.rx_ip_martian;
+        else if ((ip->fragment_offset &
+                  RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0)
+            counter = &net->c.rx_ip_fragment;
+        else if (ip->next_proto_id != IPPROTO_TCP && ip->next_proto_id != IPPROTO_ICMP)
+            counter = &net->c.rx_ip_proto;
+    }
+    if (unlikely(counter != NULL)) {
+        net_drop(counter, m);
+        return 0;
+    }
+    frame_len = sizeof(struct rte_ether_hdr) + rte_be_to_cpu_16(ip->total_length);
+    if (m->pkt_len != frame_len)
+        net_cut(m, frame_len);
+    if (likely(ip->next_proto_id == IPPROTO_TCP))
+        return tcp_input(net, m, ip, seg);
+    return icmp_input(net, m, ip->ihl * 4u, now, seg);
+}
+
+/* Returns 1 when *seg was filled; else the packet is gone. */
+static inline unsigned frame_input(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
+                                   struct hg_seg *seg)
+{
+    const struct rte_ether_hdr *eth;
+    uint64_t dst;
+    bool for_us;
+
+    if (unlikely(!contiguous(m) || m->data_len < sizeof *eth)) {
+        net_drop(&net->c.rx_short, m);
+        return 0;
+    }
+    eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    memcpy(&dst, eth, sizeof dst);
+    for_us = (dst & MAC48) == net->mac48;
+    if (likely(eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && for_us))
+        return ipv4_input(net, m, now, seg);
+    /* RFC 1122 3.3.6: IP in a link-layer broadcast is not for TCP and not for echo. */
+    if (!for_us && (eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) || (dst & MAC48) != MAC48))
+        net_drop(&net->c.rx_not_ours, m);
+    else if (eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP))
+        arp_input(net, m, now);
+    else
+        net_drop(&net->c.rx_ethertype, m);
+    return 0;
+}
+
+unsigned hg_net_input(struct hg_net *net, struct rte_mbuf **pkts, unsigned n, hg_ns now,
+                      struct hg_seg *segs)
+{
+    unsigned n_segs = 0;
+
+    net->c.rx_packets += n;
+    for (unsigned i = 0; i < n && i < AHEAD; i++)
+        rte_prefetch0(rte_pktmbuf_mtod(pkts[i], const void *));
+    for (unsigned i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            rte_prefetch0(rte_pktmbuf_mtod(pkts[i + AHEAD], const void *));
+        n_segs += frame_input(net, pkts[i], now, &segs[n_segs]);
+    }
+    return n_segs;
+}
