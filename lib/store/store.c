@@ -24,7 +24,7 @@
  * that every shard was durable beyond its batches in it (store_clean.c).
  *  7. A segment generation and an (incarnation, shard, bseq) are never used twice on media: the
  *     incarnation rises durably with every open, before anything is appended.
- *  8. Users cannot take the last `reserve` free segments: with them the cleaner can always work.
+ *  8. Users cannot take the last STORE_KEEP_USER free segments: the cleaner can always work.
  *  9. On this thread nothing is allocated, locked or waited for after create, but for creating a
  *     volume and for mapping 2 MiB slabs for maps that grow.
  *
@@ -110,13 +110,12 @@ static int join_pool(struct hg_store *store, unsigned n_shards, struct hg_err *e
     if (!atomic_compare_exchange_strong(&pool->n_shards, &n, n_shards) && n != n_shards)
         return hg_fail(err, -EINVAL, "shard %u of %u: the pool is used by %u shards", store->shard,
                        n_shards, n);
-    pool->reserve = n_shards + 2;
     n = atomic_load(&pool->n_segments);
-    if (n < pool->reserve + 2 * n_shards)
+    if (n < STORE_KEEP_USER + 2 * n_shards)
         return hg_fail(err, -ENOSPC,
                        "%u segments are too few for %u shards, which need %u: use more space, "
                        "smaller chunks or fewer shards",
-                       n, n_shards, pool->reserve + 2 * n_shards);
+                       n, n_shards, STORE_KEEP_USER + 2 * n_shards);
     if (atomic_exchange(&pool->shard[store->shard].active, true))
         return hg_fail(err, -EBUSY, "shard %u has a store on this pool already", store->shard);
     store->pub = &pool->shard[store->shard];
@@ -181,13 +180,6 @@ int hg_store_create(struct hg_pool *pool, const struct hg_store_cfg *cfg, struct
     return 0;
 }
 
-static void close_segments(struct hg_store *store)
-{
-    for (unsigned i = 0; i < STORE_STREAMS; i++)
-        if (store->append[i].segment != STORE_NO_SEGMENT)
-            store_seg_close(store->pool, &store->append[i]);
-}
-
 void hg_store_destroy(struct hg_store *store)
 {
     if (store == NULL)
@@ -197,7 +189,9 @@ void hg_store_destroy(struct hg_store *store)
         if (store->walk.hdr != NULL)
             store_walk_poll(store); /* lets go of what it held */
         store_volume_poll(store);
-        close_segments(store);
+        store_batch_give_clean_end(store);
+        if (store->append[STORE_USER].segment != STORE_NO_SEGMENT)
+            store_seg_close(store->pool, &store->append[STORE_USER], store->shard, store->bseq);
     }
     for (unsigned i = 0; i < store->geo.n_dev; i++)
         hg_bdev_chan_close(store->dev[i].chan);

@@ -38,6 +38,37 @@ static bool fits(const struct hg_store *store, const struct store_batch *b,
            b->off + 1 + b->n_data + need->blocks <= store->geo.seg_blocks;
 }
 
+/* Takes the cleaner's segment when no shard has it. */
+static bool take_clean_end(struct hg_store *store)
+{
+    struct store_clean_end *end = &store->pool->clean_end;
+    int nobody = STORE_NOBODY;
+
+    if (store->has_clean_end)
+        return true;
+    if (!atomic_compare_exchange_strong_explicit(&end->owner, &nobody, (int)store->shard,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    store->has_clean_end = true;
+    store->append[STORE_CLEAN] = end->append;
+    if (end->stamp > store->stamp)
+        store->stamp = end->stamp;
+    return true;
+}
+
+void store_batch_give_clean_end(struct hg_store *store)
+{
+    struct store_clean_end *end = &store->pool->clean_end;
+
+    if (!store->has_clean_end || store->durable < store->clean_bseq)
+        return;
+    store->has_clean_end = false;
+    end->append = store->append[STORE_CLEAN];
+    end->stamp = store->stamp;
+    store->append[STORE_CLEAN].segment = STORE_NO_SEGMENT;
+    atomic_store_explicit(&end->owner, STORE_NOBODY, memory_order_release);
+}
+
 /* Makes the stream's open segment one that has room for the header and `blocks`. */
 static int segment_room(struct hg_store *store, const struct store_need *need)
 {
@@ -45,6 +76,8 @@ static int segment_room(struct hg_store *store, const struct store_need *need)
     struct store_append next;
     int rc;
 
+    if (need->stream == STORE_CLEAN && !take_clean_end(store))
+        return -EAGAIN;
     if (append->segment != STORE_NO_SEGMENT &&
         append->tail + 1 + need->blocks <= store->geo.seg_blocks)
         return 0;
@@ -52,7 +85,7 @@ static int segment_room(struct hg_store *store, const struct store_need *need)
     if (rc != 0)
         return rc;
     if (append->segment != STORE_NO_SEGMENT)
-        store_seg_close(store->pool, append);
+        store_seg_close(store->pool, append, store->shard, store->bseq);
     *append = next;
     store->count.segments_opened++;
     return 0;
@@ -75,6 +108,8 @@ static void open_batch(struct hg_store *store, enum store_stream stream)
     b->dev_mask = 0;
     b->status = 0;
     store->open = b;
+    if (stream == STORE_CLEAN)
+        store->clean_bseq = b->bseq;
     atomic_store_explicit(&store->pub->submitted, b->bseq, memory_order_release);
 }
 
@@ -403,7 +438,10 @@ unsigned store_batch_poll(struct hg_store *store)
     }
     if (store->flush_left == 0)
         work += start_flush(store);
-    return work + retire(store);
+    work += retire(store);
+    if (store->walk.phase == WALK_IDLE && store->lead.phase != LEAD_NOTE)
+        store_batch_give_clean_end(store);
+    return work;
 }
 
 enum store_batch_state store_batch_of(const struct hg_store *store, uint64_t pbn)

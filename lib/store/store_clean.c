@@ -30,7 +30,7 @@ uint32_t store_clean_low(const struct hg_pool *pool)
 {
     uint32_t share = atomic_load_explicit(&pool->n_segments, memory_order_relaxed) / 64;
 
-    return pool->reserve + pool->n_shards + (share > 2 ? share : 2);
+    return STORE_KEEP_USER + pool->n_shards + (share > 2 ? share : 2);
 }
 
 static uint32_t free_segments(const struct hg_pool *pool)
@@ -65,6 +65,7 @@ static void finish(struct hg_store *store, hg_ns pause)
 {
     store->lead.phase = LEAD_NONE;
     store->lead.next_try = store->now + pause;
+    atomic_fetch_add(&store->pool->job.id, 1); /* walks that are late see that it is over */
     atomic_store_explicit(&store->pool->job.state, JOB_IDLE, memory_order_release);
 }
 
@@ -102,7 +103,8 @@ static void look_at(struct hg_store *store, uint32_t seg)
     } else if (stamp < lead->second) {
         lead->second = stamp;
     }
-    if (state != SEG_CLOSED)
+    if (state != SEG_CLOSED || atomic_load_explicit(&store->pool->shard[s->last_shard].durable,
+                                                    memory_order_acquire) < s->last_bseq)
         return;
     live = store_seg_live(store->pool, seg);
     if (lead->best == STORE_NO_SEGMENT || live < lead->best_live) {
@@ -134,7 +136,7 @@ static unsigned pick(struct hg_store *store)
     uint32_t n = atomic_load(&pool->n_segments);
     uint32_t stop = n - lead->cursor < PICK_PER_POLL ? n : lead->cursor + PICK_PER_POLL;
     /* Moving data costs; close to full even little gain is worth it. */
-    uint32_t worth = free_segments(pool) <= pool->reserve + 1 ? 15 : 12;
+    uint32_t worth = free_segments(pool) <= STORE_KEEP_USER + 1 ? 15 : 12;
 
     if (store->walk.phase != WALK_IDLE)
         return 0; /* of an earlier job */
@@ -214,7 +216,7 @@ static unsigned grace(struct hg_store *store)
 
 static unsigned note(struct hg_store *store)
 {
-    struct store_need need = {.stream = STORE_CLEAN};
+    struct store_need need = {.stream = STORE_CLEAN, .keep = STORE_KEEP_CLEAN};
 
     need.rec_bytes = HG_STORE_SHARDS_MAX * store_rec_size(STORE_REC_UPTO, 0);
     if (store_batch_room(store, &need) != 0)
@@ -282,9 +284,9 @@ static unsigned flush(struct hg_store *store)
     }
     atomic_store_explicit(&pool->segs[seg].first_stamp, UINT64_MAX, memory_order_relaxed);
     atomic_store_explicit(&pool->segs[seg].state, SEG_FREE, memory_order_release);
-    store_seg_push(pool, &pool->free_segs, seg);
     store->count.segments_freed++;
     finish(store, 0);
+    store_seg_push(pool, &pool->free_segs, seg); /* after that: it may be written again at once */
     return 1;
 }
 

@@ -23,9 +23,21 @@
 #define STORE_MOVE_BLOCKS 64u /* the cleaner moves at most this many at a time */
 #define STORE_REAP 64u        /* completions per device and poll */
 
-/* A segment takes appends of one stream: users' and cleaner's data have different lifetimes, and
- * only so is the reserve the cleaner's. */
+/* Free segments that must stay when one is claimed: a cleaning job uses at most one before it frees
+ * one; trims in a full pool may fill another; the rest is for what crashes leave half done. */
+#define STORE_KEEP_USER 4u
+#define STORE_KEEP_TRIM 2u
+#define STORE_KEEP_CLEAN 0u
+
+/*
+ * A segment takes appends of one stream. Each shard has a segment of its own for what users write.
+ * What the cleaner appends goes to one segment in the whole pool, which the shards hand round: so
+ * the reserve that keeps the cleaner working does not depend on how many shards there are, and no
+ * number of crashes can use it up in half-filled segments.
+ */
 enum store_stream { STORE_USER = 0, STORE_CLEAN = 1, STORE_STREAMS = 2 };
+
+#define STORE_NOBODY (-1)
 
 /* ---- pool ---- */
 
@@ -49,6 +61,8 @@ struct store_segment {
     uint32_t tail;                /* blocks in use, headers included */
     uint64_t gen;                 /* as in its headers */
     _Atomic uint64_t first_stamp; /* of its first entry; UINT64_MAX: it has none */
+    uint64_t last_bseq;           /* of its last entry since the pool was opened, and ... */
+    uint32_t last_shard;          /* ... of which shard: not cleaned before that is durable */
 };
 
 /* A stack of segment indices, popped and pushed by any shard: index + 1 in the low half, a tag
@@ -69,6 +83,20 @@ struct store_shard_pub {
 
 enum store_job_state { JOB_IDLE, JOB_PRIVATE, JOB_POSTED };
 
+struct store_append {
+    uint32_t segment; /* STORE_NO_SEGMENT: none open */
+    uint32_t tail;    /* blocks handed out, the open batch not counted */
+};
+#define STORE_NO_SEGMENT UINT32_MAX
+
+/* The cleaner's segment, while no shard has it. A shard gives it back when all it appended there is
+ * durable: the chain must not have a hole in front of another shard's entries. */
+struct store_clean_end {
+    _Atomic int owner; /* shard, or STORE_NOBODY */
+    struct store_append append;
+    uint64_t stamp; /* no lower than that of its last entry */
+};
+
 /* The cleaning job of the pool: one at a time, led by one shard, worked on by all. */
 struct store_job_pub {
     _Atomic uint32_t state;
@@ -88,7 +116,6 @@ struct hg_pool {
     _Atomic uint32_t n_segments;
     struct store_segment *segs; /* STORE_SEGMENTS_MAX reserved */
     struct store_stack free_segs, partial[STORE_STREAMS];
-    uint32_t reserve;           /* free segments that users may not take */
     _Atomic uint32_t n_shards;  /* 0 until the first store */
     _Atomic uint64_t seg_opens; /* with incarnation: the next seg_gen */
     struct store_shard_pub shard[HG_STORE_SHARDS_MAX];
@@ -109,6 +136,7 @@ struct hg_pool {
     struct store_leaves boot_leaves; /* replay's; the first store takes them over */
     _Atomic bool boot_taken;
 
+    struct store_clean_end clean_end;
     struct store_job_pub job;
     _Atomic bool activity; /* users wanted space since the last job */
     hg_ns replay_ns;
@@ -117,7 +145,6 @@ struct hg_pool {
 
 /* ---- volumes ---- */
 
-#define STORE_NOBODY (-1)
 #define STORE_HELD 0x100 /* owner | HELD: not attached, but a shard's cleaner works on it */
 
 struct hg_volume {
@@ -196,12 +223,6 @@ struct store_batch {
     struct hg_iov iov[STORE_BATCH_BLOCKS + 1];
     struct store_io io[STORE_BATCH_IOS];
 };
-
-struct store_append {
-    uint32_t segment; /* STORE_NO_SEGMENT: none open */
-    uint32_t tail;    /* blocks handed out, the open batch not counted */
-};
-#define STORE_NO_SEGMENT UINT32_MAX
 
 struct store_read {
     struct hg_store_req *req; /* NULL: free */
@@ -320,6 +341,8 @@ struct hg_store {
     unsigned head, n_batches;  /* oldest, and how many are not FREE */
     struct store_batch *open;  /* the newest, or NULL */
     struct store_append append[STORE_STREAMS];
+    bool has_clean_end;  /* append[STORE_CLEAN] is this shard's now */
+    uint64_t clean_bseq; /* the last batch appended there */
     uint64_t bseq, durable, stamp;
     struct store_io flush_io[HG_POOL_DEVICES_MAX];
     unsigned flush_left;   /* flushes in flight */
@@ -386,8 +409,9 @@ void store_seg_push(struct hg_pool *pool, struct store_stack *stack, uint32_t se
  * must stay. -ENOSPC. */
 int store_seg_claim(struct hg_pool *pool, enum store_stream stream, uint32_t blocks, uint32_t keep,
                     struct store_append *out);
-/* No more appends to it; *append is empty afterwards. */
-void store_seg_close(struct hg_pool *pool, struct store_append *append);
+/* No more appends to it; *append is empty afterwards. bseq: the shard's last batch so far. */
+void store_seg_close(struct hg_pool *pool, struct store_append *append, unsigned shard,
+                     uint64_t bseq);
 /* Live blocks in a segment, summed over the shards. Exact for a closed one that nobody cleans. */
 int64_t store_seg_live(const struct hg_pool *pool, uint32_t seg);
 /* The live count of pbn's segment changes by one; the shard's own array. */
@@ -454,6 +478,8 @@ void store_batch_attach_req(struct hg_store *store, struct hg_store_req *req);
 void store_batch_close(struct hg_store *store);
 void store_batch_io_done(struct hg_store *store, struct store_io *sio);
 void store_batch_flush_done(struct hg_store *store, struct store_io *sio);
+/* Gives the cleaner's segment back, if this shard has it and all of it is durable. */
+void store_batch_give_clean_end(struct hg_store *store);
 /* Closes the open batch when it is time, flushes, retires. Returns how much it did. */
 unsigned store_batch_poll(struct hg_store *store);
 /* State of the batch whose data blocks include pbn: WRITING or OPEN when they are not on media yet,

@@ -35,6 +35,8 @@ static int start(struct hg_pool *pool, unsigned n, struct hg_err *err)
         return hg_fail(err, -ENOMEM, "no memory for the catalogue");
     pool->boot_leaves.slabs = &pool->slabs;
     pool->geo.n_dev = n;
+    atomic_store(&pool->clean_end.owner, STORE_NOBODY);
+    pool->clean_end.append.segment = STORE_NO_SEGMENT;
     rc = flush_all(pool, err);
     if (rc == 0)
         rc = store_super_open(pool, n, err);
@@ -117,7 +119,7 @@ void hg_pool_info(const struct hg_pool *pool, struct hg_pool_info *out)
     out->volumes = atomic_load_explicit(&pool->n_volumes, memory_order_acquire);
     out->capacity = out->segments * seg_bytes;
     out->used = mapped_bytes(pool, out->volumes);
-    usable = out->capacity - (uint64_t)pool->reserve * seg_bytes;
+    usable = out->capacity - STORE_KEEP_USER * seg_bytes;
     out->free = usable > out->used ? usable - out->used : 0;
     out->replay_ns = pool->replay_ns;
     out->replay_entries = pool->replay_entries;

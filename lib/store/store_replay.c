@@ -277,11 +277,12 @@ static void settle_segments(struct hg_pool *pool, const uint8_t *stream)
     for (uint32_t seg = n; seg-- > 0;) {
         struct store_segment *s = &pool->segs[seg];
         uint32_t room = pool->geo.seg_blocks - s->tail;
+        uint32_t least = stream[seg] == STORE_CLEAN ? 1 : STORE_EXTENT_BLOCKS;
 
         if (atomic_load(&s->first_stamp) == UINT64_MAX) {
             atomic_store(&s->state, SEG_FREE);
             store_seg_push(pool, &pool->free_segs, seg);
-        } else if (room > STORE_EXTENT_BLOCKS) {
+        } else if (room > least) {
             atomic_store(&s->state, SEG_PARTIAL);
             store_seg_push(pool, &pool->partial[stream[seg]], seg);
         } else {

@@ -109,7 +109,7 @@ static bool claim_partial(struct hg_pool *pool, enum store_stream stream, uint32
             atomic_store_explicit(&pool->segs[seg].state, SEG_OPEN, memory_order_release);
             return true;
         }
-        store_seg_close(pool, out);
+        store_seg_close(pool, out, 0, 0);
     }
     return false;
 }
@@ -136,11 +136,14 @@ int store_seg_claim(struct hg_pool *pool, enum store_stream stream, uint32_t blo
     return 0;
 }
 
-void store_seg_close(struct hg_pool *pool, struct store_append *append)
+void store_seg_close(struct hg_pool *pool, struct store_append *append, unsigned shard,
+                     uint64_t bseq)
 {
     struct store_segment *s = &pool->segs[append->segment];
 
     s->tail = append->tail;
+    s->last_shard = shard;
+    s->last_bseq = bseq;
     atomic_store_explicit(&s->state, SEG_CLOSED, memory_order_release);
     *append = (struct store_append){.segment = STORE_NO_SEGMENT};
 }

@@ -130,11 +130,24 @@ void store_walk_forget(struct hg_store *store, const struct hg_volume *vol)
     store->walk.mine[vol->id / 64] &= ~((uint64_t)1 << (vol->id % 64));
 }
 
+static bool is_over(const struct hg_store *store)
+{
+    const struct store_job_pub *job = &store->pool->job;
+
+    return atomic_load_explicit(&job->id, memory_order_acquire) != store->walk.id ||
+           atomic_load_explicit(&job->state, memory_order_acquire) == JOB_IDLE ||
+           atomic_load_explicit(&job->failed, memory_order_relaxed);
+}
+
 /* The segment cannot be read: the job must not go on. */
 static void give_up(struct hg_store *store, const char *why)
 {
     struct store_walk *w = &store->walk;
 
+    if (is_over(store)) { /* no wonder: somebody else may write there by now */
+        end(store, false);
+        return;
+    }
     hg_log(HG_LOG_ERR, STORE_AREA, "segment %u, block %u: %s; the segment is left as it is",
            w->segment, w->at, why);
     atomic_store(&store->pool->job.failed, true);
@@ -265,7 +278,8 @@ static enum step records(struct hg_store *store)
 /* Room in the cleaner's stream, which may use the reserve. */
 static bool clean_room(struct hg_store *store, uint32_t rec_bytes, uint32_t blocks)
 {
-    struct store_need need = {.stream = STORE_CLEAN, .rec_bytes = rec_bytes, .blocks = blocks};
+    struct store_need need = {
+        .stream = STORE_CLEAN, .rec_bytes = rec_bytes, .blocks = blocks, .keep = STORE_KEEP_CLEAN};
 
     return store_batch_room(store, &need) == 0;
 }
@@ -508,14 +522,11 @@ static enum step step(struct hg_store *store)
 unsigned store_walk_poll(struct hg_store *store)
 {
     struct store_walk *w = &store->walk;
-    struct store_job_pub *job = &store->pool->job;
     unsigned work = 0;
 
     if (w->phase == WALK_IDLE || w->ios_left != 0)
         return 0;
-    if (store->failed || atomic_load_explicit(&job->id, memory_order_acquire) != w->id ||
-        atomic_load_explicit(&job->state, memory_order_acquire) == JOB_IDLE ||
-        atomic_load_explicit(&job->failed, memory_order_relaxed)) {
+    if (store->failed || is_over(store)) {
         end(store, false);
         return 1;
     }

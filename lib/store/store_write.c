@@ -67,7 +67,7 @@ int hg_store_write(struct hg_store *store, struct hg_store_req *req, const uint3
     struct store_need need = {.stream = STORE_USER,
                               .rec_bytes = store_rec_size(STORE_REC_DATA, n),
                               .blocks = n,
-                              .keep = store->pool->reserve};
+                              .keep = STORE_KEEP_USER};
     uint64_t pbn;
     int rc = check(store, req, req->len, seq);
 
@@ -95,18 +95,21 @@ int hg_store_write(struct hg_store *store, struct hg_store_req *req, const uint3
 }
 
 /* A header block for a record without data. When the pool is full it may go where the cleaner
- * appends, so that space can still be freed; the last segments stay the cleaner's. */
+ * appends, so that space can still be freed; but not while a job is on, whose room it would take.
+ */
 static int meta_room(struct hg_store *store, enum store_rec_type type)
 {
     struct store_need need = {
-        .stream = STORE_USER, .rec_bytes = store_rec_size(type, 0), .keep = store->pool->reserve};
+        .stream = STORE_USER, .rec_bytes = store_rec_size(type, 0), .keep = STORE_KEEP_USER};
     int rc = store_batch_room(store, &need);
 
     if (rc != -ENOSPC)
         return rc;
     store_wants_space(store->pool);
+    if (atomic_load_explicit(&store->pool->job.state, memory_order_relaxed) != JOB_IDLE)
+        return -ENOSPC;
     need.stream = STORE_CLEAN;
-    need.keep = store->pool->reserve - 1;
+    need.keep = STORE_KEEP_TRIM;
     return store_batch_room(store, &need);
 }
 
