@@ -112,6 +112,10 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
  * kept, lost or torn. Afterwards the device may be used again through new channels. */
 void hg_bdev_crash(struct hg_bdev *fault);
 
+/* The process dies, the power stays: in-flight requests vanish as above, completed writes stay in the
+ * volatile cache. */
+void hg_bdev_kill(struct hg_bdev *fault);
+
 struct hg_bdev_fault_stats {
     uint64_t kept, lost, torn; /* held writes, by what crashes made of them */
     uint64_t failed;           /* requests failed on purpose */
