@@ -323,6 +323,14 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
     return 0;
 }
 
+void hg_bdev_fault_set(struct hg_bdev *base, const struct hg_bdev_fault_cfg *cfg)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+
+    dev->cfg = *cfg;
+    dev->op_count = 0;
+}
+
 /* Writes the sectors of w that survive with probability keep / 8. Where `next` cannot write single
  * sectors, it does not tear below its own block either. */
 static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)

@@ -100,19 +100,26 @@ static uint64_t draw(struct sim *s, uint64_t below)
 
 /* ---- the node's life: devices, pool, stores ---- */
 
-static void open_faults(struct sim *s, bool cut)
+static void open_faults(struct sim *s)
 {
-    unsigned victim = (unsigned)draw(s, s->n_dev);
-
     for (unsigned i = 0; i < s->n_dev; i++) {
         struct hg_bdev_fault_cfg cfg = {.seed = draw(s, UINT64_MAX), .delay_polls = s->delay_polls};
 
-        if (cut && i == victim) {
-            cfg.fail_op = draw(s, 3) == 0 ? HG_BDEV_FLUSH : HG_BDEV_WRITE;
-            cfg.fail_nth = 1 + draw(s, 5);
-        }
         if (hg_bdev_fault_open(s->mem[i], &cfg, &s->dev[i], NULL) != 0)
             die(s, "no fault layer");
+    }
+}
+
+/* One device fails a request soon (or none does): a cut in the middle of what follows. */
+static void arm_faults(struct sim *s, bool armed)
+{
+    struct hg_bdev_fault_cfg cfg = {.delay_polls = s->delay_polls};
+    unsigned victim = (unsigned)draw(s, s->n_dev);
+
+    for (unsigned i = 0; i < s->n_dev; i++) {
+        cfg.fail_op = draw(s, 3) == 0 ? HG_BDEV_FLUSH : HG_BDEV_WRITE;
+        cfg.fail_nth = armed && i == victim ? 1 + draw(s, 5) : 0;
+        hg_bdev_fault_set(s->dev[i], &cfg);
     }
 }
 
@@ -133,20 +140,16 @@ static void open_pool(struct sim *s)
     struct hg_err err = {""};
     int rc;
 
-    while (!s->caches_warm &&
-           draw(s, 3) == 0) { /* power fails again while the pool is being opened */
-        open_faults(s, true);
+    while (draw(s, 3) == 0) { /* power fails again while the pool is being opened */
+        arm_faults(s, true);
         rc = hg_pool_open(s->dev, s->n_dev, &s->pool, &err);
         if (rc == 0)
             hg_pool_close(s->pool);
         else
             total.cut_opens++;
         crash_devices(s);
-        close_faults(s);
     }
-    if (!s->caches_warm)
-        open_faults(s, false);
-    s->caches_warm = false;
+    arm_faults(s, false);
     rc = hg_pool_open(s->dev, s->n_dev, &s->pool, &err);
     if (rc != 0)
         die(s, "open failed: %s", err.text);
@@ -639,15 +642,12 @@ static void end_run(struct sim *s)
     } else if (how <= 2) {
         for (unsigned i = 0; i < s->n_dev; i++)
             hg_bdev_kill(s->dev[i]);
-        s->caches_warm = true;
         total.kills++;
     } else {
         crash_devices(s);
         total.crashes++;
     }
     end_stores(s);
-    if (!s->caches_warm)
-        close_faults(s);
 }
 
 static void run(struct sim *s)
@@ -686,6 +686,7 @@ static void one_seed(uint64_t seed, void **region)
     memcpy(s->region, region, sizeof s->region);
     flavour(s);
     format(s);
+    open_faults(s);
     for (unsigned i = 0; i < s->runs; i++)
         run(s);
     open_pool(s);
