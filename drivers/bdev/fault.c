@@ -8,7 +8,8 @@
  * 3. hg_bdev_crash() decides for every held write, in flight or completed, whether it is kept, lost
  *    or torn (each 512-byte sector by itself). How likely each is, is drawn once per crash, so that
  *    "nothing survived" and "everything but one survived" both come up.
- * 4. A request that is told to fail has no effect on the medium.
+ * 4. hg_bdev_kill() only drops what is in flight: the cache survives the process.
+ * 5. A request that is told to fail has no effect on the medium.
  *
  * A tool for tests: it allocates per request, and all channels of a device belong to one thread.
  */
@@ -322,6 +323,14 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
     return 0;
 }
 
+void hg_bdev_fault_set(struct hg_bdev *base, const struct hg_bdev_fault_cfg *cfg)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+
+    dev->cfg = *cfg;
+    dev->op_count = 0;
+}
+
 /* Writes the sectors of w that survive with probability keep / 8. Where `next` cannot write single
  * sectors, it does not tear below its own block either. */
 static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)
@@ -333,30 +342,61 @@ static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)
             write_through(dev, w->offset + at, w->data + at, unit);
 }
 
-void hg_bdev_crash(struct hg_bdev *base)
+/* What becomes of one held write when its time is up; keep: eighths of them that survive whole. */
+static void decide(struct fault_dev *dev, struct held_write *w, unsigned keep)
 {
-    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
-    unsigned keep = (unsigned)(draw(dev) % 9); /* eighths of the held writes that survive whole */
-
-    while (dev->held != NULL) {
-        struct held_write *w = dev->held;
-
-        if (draw(dev) % 4 == 0) {
-            tear(dev, w, 1 + (unsigned)(draw(dev) % 7));
-            dev->stats.torn++;
-        } else if (draw(dev) % 8 < keep) {
-            write_through(dev, w->offset, w->data, w->len);
-            dev->stats.kept++;
-        } else {
-            dev->stats.lost++;
-        }
-        release(dev, &dev->held);
+    if (draw(dev) % 4 == 0) {
+        tear(dev, w, 1 + (unsigned)(draw(dev) % 7));
+        dev->stats.torn++;
+    } else if (draw(dev) % 8 < keep) {
+        write_through(dev, w->offset, w->data, w->len);
+        dev->stats.kept++;
+    } else {
+        dev->stats.lost++;
     }
+}
+
+static void drop_requests(struct fault_dev *dev)
+{
     for (struct fault_chan *chan = dev->chans; chan != NULL; chan = chan->next_chan) {
         chan->dead = true;
         chan->n_slots = 0;
         chan->base.in_flight = 0;
     }
+}
+
+void hg_bdev_crash(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    unsigned keep = (unsigned)(draw(dev) % 9);
+
+    while (dev->held != NULL) {
+        decide(dev, dev->held, keep);
+        release(dev, &dev->held);
+    }
+    drop_requests(dev);
+}
+
+/* A write in flight either has reached the cache or never will. */
+void hg_bdev_kill(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    struct held_write **at = &dev->held;
+
+    while (*at != NULL) {
+        struct held_write *w = *at;
+
+        if (w->io != NULL && draw(dev) % 2 == 0) {
+            release(dev, at);
+            continue;
+        }
+        if (w->io != NULL) {
+            w->io = NULL;
+            w->completion = ++dev->completions;
+        }
+        at = &w->next;
+    }
+    drop_requests(dev);
 }
 
 struct hg_bdev_fault_stats hg_bdev_fault_stats(const struct hg_bdev *base)

@@ -108,9 +108,15 @@ struct hg_bdev_fault_cfg {
  * channels of the layer belong to one thread. */
 int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg,
                        struct hg_bdev **out, struct hg_err *err);
+/* Another configuration from now on; requests are counted from here. The seed is not looked at. */
+void hg_bdev_fault_set(struct hg_bdev *fault, const struct hg_bdev_fault_cfg *cfg);
 /* Power cut: in-flight requests vanish (their channel may only be closed), unflushed writes are
  * kept, lost or torn. Afterwards the device may be used again through new channels. */
 void hg_bdev_crash(struct hg_bdev *fault);
+
+/* The process dies, the power stays: in-flight requests vanish as above, completed writes stay in the
+ * volatile cache. */
+void hg_bdev_kill(struct hg_bdev *fault);
 
 struct hg_bdev_fault_stats {
     uint64_t kept, lost, torn; /* held writes, by what crashes made of them */
