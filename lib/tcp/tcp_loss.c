@@ -47,8 +47,9 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, uint32_t acked, uint32_t in_flight)
     struct tcp_cc *cc = &conn->cc;
     uint32_t mss = tcp_mss(conn);
     bool sack = conn->flags & TCP_F_SACK;
+    bool left = cc->phase != TCP_CC_OPEN && acked && seq_ge(conn->snd_una, cc->recover);
 
-    if (cc->phase != TCP_CC_OPEN && acked && seq_ge(conn->snd_una, cc->recover))
+    if (left)
         tcp_cc_leave(cc);
     if (sack)
         tcp_sack_find_lost(&conn->sack, mss);
@@ -56,7 +57,8 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, uint32_t acked, uint32_t in_flight)
     case TCP_CC_OPEN:
         if (acked) {
             cc->dupacks = 0;
-            tcp_cc_ack(cc, acked, in_flight, mss);
+            if (!left) /* what recovery itself had delivered earns nothing */
+                tcp_cc_ack(cc, acked, in_flight, mss);
         }
         if (conn->snd_una != conn->snd_nxt &&
             (cc->dupacks >= TCP_DUP_THRESH || tcp_sack_any_lost(&conn->sack, conn->snd_una)))
