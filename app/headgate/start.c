@@ -337,8 +337,11 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         hg_ip_parse(cfg->gateway, &out->net.gateway);
 }
 
+/* The port goes first: its rings hold packets from the shards' pools. */
 static void undo_shards(struct node *node)
 {
+    hg_port_close(node->port);
+    node->port = NULL;
     for (unsigned i = 0; i < node->n_shards; i++) {
         hg_shard_destroy(node->shards[i]);
         node->shards[i] = NULL;

@@ -154,15 +154,16 @@ static int send_deflate(struct peer *p, const uint8_t *wire, uint32_t len)
     return peer_send_frame(p, &f, wire);
 }
 
-static int bad_bomb(struct peer *p)
+/* Claims less than it holds: seen while it inflates. */
+static int bad_bomb_hidden(struct peer *p)
 {
     uint8_t wire[BLOCK];
 
     return send_deflate(p, wire, deflate_zeros(wire, sizeof wire, BOMB));
 }
 
-/* Claims more than deflate can reach at all. */
-static int bad_bomb_claim(struct peer *p)
+/* Claims more than deflate can reach at all: seen in the header. */
+static int bad_bomb(struct peer *p)
 {
     uint8_t wire[16] = {0};
     const struct hg_frame f = {.type = HG_FRAME_DATA,
@@ -290,7 +291,7 @@ static const struct kind kinds[] = {
     {"unknown-type", SESSION, bad_unknown_type},
     {"over-length", SESSION, bad_over_length},
     {"bomb", SESSION, bad_bomb},
-    {"bomb-claim", SESSION, bad_bomb_claim},
+    {"bomb-hidden", SESSION, bad_bomb_hidden},
     {"truncated-deflate", SESSION, bad_truncated_deflate},
     {"trailing-deflate", SESSION, bad_trailing_deflate},
     {"beyond-end", SESSION, bad_beyond_end},

@@ -121,8 +121,10 @@ static void loop(struct dpdk *d)
         if (d->now < tick_at || end_at != 0)
             continue;
         tick_at = d->now + TICK;
-        if (tick(d) == 0)
+        if (tick(d) == 0) {
+            d->worker->ended = d->now;
             end_at = d->now + LINGER;
+        }
     }
 }
 

@@ -20,7 +20,8 @@ struct gen {
     uint8_t dict[GEN_DICT];
 };
 
-/* ratio 1..20 is aimed at for payloads of block_size bytes. 0 or -ENOMEM. */
+/* ratio 1..20 is aimed at for payloads of block_size bytes; blocks of 4 KiB reach little more than
+ * 3. 0 or -ENOMEM. */
 int gen_init(struct gen *gen, uint64_t seed, double ratio, uint32_t block_size);
 
 /* Names content for ever. */

@@ -364,8 +364,10 @@ static void loop(struct kernel *k)
         if (now < tick_at)
             continue;
         tick_at = now + HG_MS((unsigned)wait_ms);
-        if (tick(k, now, now >= retransmits_at) == 0)
+        if (tick(k, now, now >= retransmits_at) == 0) {
+            k->worker->ended = now;
             return;
+        }
         if (now >= retransmits_at)
             retransmits_at = now + RETRANSMITS_EVERY;
     }

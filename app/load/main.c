@@ -136,7 +136,7 @@ static int run_threads(struct run *run, struct worker **workers, unsigned n,
         }
     }
     if (rc == 0)
-        rc = report_end(report, clock_now(), err);
+        rc = report_end(report, err);
     if (rc == 0 && run->opt->manifest != NULL)
         rc = report_manifest(report, err);
     if (rc == 0)

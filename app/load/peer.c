@@ -9,8 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define VOLUME_NAME "bad-input"
-
 int peer_connect(struct peer *p, const struct load_options *opt, struct hg_err *err)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
@@ -18,7 +16,7 @@ int peer_connect(struct peer *p, const struct load_options *opt, struct hg_err *
                              .sin_addr = opt->server};
     const struct timeval limit = {.tv_sec = 10};
 
-    *p = (struct peer){.opt = opt, .size = UINT64_C(64) << 20};
+    *p = (struct peer){.opt = opt, .size = opt->size};
     p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->fd < 0)
         return hg_fail(err, -errno, "socket: %s", strerror(errno));
@@ -250,7 +248,7 @@ int peer_start(struct peer *p, struct hg_err *err)
     p->credit = hg_le64_get(welcome.credit);
     if (send_control(
             p, (struct hg_frame){.type = HG_FRAME_OPEN, .volume = PEER_HANDLE, .arg = p->size},
-            VOLUME_NAME, sizeof VOLUME_NAME - 1) != 0)
+            p->opt->volume, (uint32_t)strnlen(p->opt->volume, HG_FRAME_CONTROL_MAX)) != 0)
         return hg_fail(err, -EPIPE, "OPEN could not be sent");
     rc = expect(p, HG_FRAME_OPENED, &f, payload, err);
     p->seq = f.seq;

@@ -23,8 +23,9 @@ void report_live(struct report *r, hg_ns now);
 /* Whether everything asked for was acknowledged durable. */
 bool report_complete(const struct report *r);
 
-/* Summary on stdout and, if asked for, JSON. 0, or negative errno with a sentence. */
-int report_end(struct report *r, hg_ns now, struct hg_err *err);
+/* Summary on stdout and, if asked for, JSON. 0, or negative errno with a sentence. Only after all
+ * threads have ended. */
+int report_end(struct report *r, struct hg_err *err);
 
 /* Writes --verify-manifest. Only after all threads have ended. */
 int report_manifest(struct report *r, struct hg_err *err);

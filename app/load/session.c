@@ -228,6 +228,8 @@ void session_up(struct session *s, hg_ns now)
     s->pace_at = 0;
     hg_source_start(s->src, id, now);
     s->counted_up = true;
+    if (s->worker->began == 0)
+        __atomic_store_n(&s->worker->began, now, __ATOMIC_RELAXED);
     stat_add(&s->worker->stats.n.up, 1);
     if (s->was_up)
         stat_add(&s->worker->stats.n.resumes, 1);
@@ -346,7 +348,7 @@ static void feed_all(struct session *s, hg_ns now)
 {
     const struct run *run = s->worker->run;
     bool stop = __atomic_load_n(&run->stop, __ATOMIC_RELAXED) != 0 ||
-                (run->opt->duration != 0 && now - run->started >= run->opt->duration);
+                (run->opt->duration != 0 && now - s->worker->began >= run->opt->duration);
     uint32_t done = 0;
 
     if (s->fed)

@@ -21,8 +21,8 @@ struct run {
     const struct load_options *opt;
     struct gen gen;
     struct replay *replay; /* NULL: none */
-    hg_ns started;
-    int stop; /* 0; 1: make no new blocks; 2: leave at once. Atomic. */
+    hg_ns started;         /* the threads; --duration counts from worker.began */
+    int stop;              /* 0; 1: make no new blocks; 2: leave at once. Atomic. */
 };
 
 /* A thread with its sessions. */
@@ -34,6 +34,8 @@ struct worker {
     struct session **sessions;
     uint32_t n_sessions;
     uint32_t lines; /* sentences written so far: bounded */
+    hg_ns began;    /* first session with a node behind it; 0 not yet. Atomic. */
+    hg_ns ended;    /* all sessions over, before anything is taken down; 0 not yet */
 };
 
 enum session_phase {

@@ -104,8 +104,9 @@ struct hg_store_req {
 
 /* Finds or creates a volume and makes this shard its owner. `size` 0: must exist. Creation is
  * durable before done(). req->status: 0; -EBUSY owned elsewhere; -ENOENT; -EEXIST with another size
- * (see *out's info); -ENOSPC no room in the catalogue; -EINVAL name or size. On 0, *out is set by
- * the time done() runs. */
+ * (see *out's info); -ENOSPC no room in the catalogue; -EINVAL name or size; -EIO a device failed,
+ * now or at an earlier write of this volume, after which the pool must be opened again. On 0, *out
+ * is set by the time done() runs. name and out must stay until then. */
 void hg_store_attach(struct hg_store *store, const char *name, uint64_t size,
                      struct hg_volume **out, struct hg_store_req *req);
 /* Gives the volume up. No request of it may be in flight. */
@@ -113,8 +114,9 @@ void hg_store_detach(struct hg_store *store, struct hg_volume *vol);
 
 /* Writes req->buf[0..len) at offset; crc[i] is the CRC32C of block i (copied before return) and is
  * stored beside it. seq: the source's sequence number, > every earlier one of this volume. done()
- * means durable. 0, or -ENOSPC (pool full: nothing taken, try later), -EAGAIN (queue full: nothing
- * taken, retry after the next poll). */
+ * means durable. 0, or with nothing taken: -ENOSPC (pool full: try later), -EAGAIN (queue full:
+ * retry after the next poll), -EINVAL (range, alignment or seq), -EIO (a device failed a write:
+ * this shard writes no more until the pool is opened again). */
 int hg_store_write(struct hg_store *store, struct hg_store_req *req, const uint32_t *crc,
                    uint64_t seq);
 
@@ -126,7 +128,7 @@ int hg_store_zero(struct hg_store *store, struct hg_store_req *req, uint64_t len
 int hg_store_epoch(struct hg_store *store, struct hg_store_req *req, uint64_t epoch, uint64_t seq);
 
 /* Reads len bytes at offset into req->buf; every block's CRC is checked. Sees all writes submitted
- * before that are done. 0 or -EAGAIN. */
+ * before that are done, and may see later ones. 0, -EAGAIN or -EINVAL. */
 int hg_store_read(struct hg_store *store, struct hg_store_req *req);
 
 /* Where the next mapped range at or after `offset` starts and how long it is (both multiples of

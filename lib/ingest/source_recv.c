@@ -96,11 +96,14 @@ static int check_resume(struct hg_source *src, struct volume *vol, uint64_t seq)
 {
     uint64_t upto;
 
-    if (!seq_covers(vol, seq, &upto) || upto < vol->tail)
-        return source_fail(src, HG_PROTO_INTERNAL,
-                           "volume %s: the node lost data: it had acknowledged sequence number "
-                           "%" PRIu64 " and now says only %" PRIu64 " is durable",
-                           vol->name, vol->seq_base + vol->tail, seq);
+    if (!seq_covers(vol, seq, &upto) || upto < vol->tail) {
+        source_fail(src, HG_PROTO_INTERNAL,
+                    "volume %s: the node lost data: it had acknowledged sequence number %" PRIu64
+                    " and now says only %" PRIu64 " is durable",
+                    vol->name, vol->seq_base + vol->tail, seq);
+        src->end.retry = HG_RETRY_NEVER; /* what was forgotten here cannot be sent again */
+        return -EPROTO;
+    }
     if (upto > vol->sent_ever) {
         char why[384];
 

@@ -4,7 +4,8 @@
 
 It keeps each volume in a sparse file DIR/NAME.VOLUME, acknowledges what it wrote, and can misbehave
 in ways that a real node may: cut connections, ask for frames again, be out of space, be slow.
-It does not fsync: "durable" here is only as good as a test needs. Not a reference for speed.
+It does not fsync: "durable" outlives a SIGKILL of this program, not of the machine. Not a reference
+for speed.
 """
 import argparse
 import json
@@ -308,6 +309,7 @@ class Session(threading.Thread):
                 continue
             v = self.handles[number].volume
             v.file.flush()
+            v.save()
             for level in (1, 2, 3):
                 if self.levels & 1 << level:
                     self.send(ACK, volume=number, level=level, seq=v.seq, epoch=v.epoch)

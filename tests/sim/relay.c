@@ -52,12 +52,15 @@ static bool chance(struct relay *r, unsigned of_10000)
     return sim_rand(&r->cfg.seed) % 10000 < of_10000;
 }
 
-static void put(struct relay *r, struct rte_mbuf *m, unsigned to, hg_ns now)
+/* What is on the cable is a copy: its sender, with its pools, may be gone before it arrives. */
+static void put(struct relay *r, const struct rte_mbuf *original, unsigned to, hg_ns now)
 {
     hg_ns jitter = r->cfg.jitter == 0 ? 0 : sim_rand(&r->cfg.seed) % r->cfg.jitter;
+    struct rte_mbuf *m = NULL;
 
-    if (r->n == RELAY_FRAMES || chance(r, r->cfg.loss)) {
-        rte_pktmbuf_free(m);
+    if (r->n < RELAY_FRAMES && !chance(r, r->cfg.loss))
+        m = rte_pktmbuf_copy(original, r->cfg.pool, 0, UINT32_MAX);
+    if (m == NULL) {
         r->lost++;
         return;
     }
@@ -73,13 +76,10 @@ static unsigned take(struct relay *r, unsigned from, hg_ns now)
     do {
         n = hg_port_rx(r->ends[from], 0, pkts, HG_PORT_BURST);
         for (uint16_t i = 0; i < n; i++) {
-            struct rte_mbuf *twin = NULL;
-
-            if (chance(r, r->cfg.dup))
-                twin = rte_pktmbuf_copy(pkts[i], pkts[i]->pool, 0, UINT32_MAX);
             put(r, pkts[i], !from, now);
-            if (twin != NULL)
-                put(r, twin, !from, now);
+            if (chance(r, r->cfg.dup))
+                put(r, pkts[i], !from, now);
+            rte_pktmbuf_free(pkts[i]);
         }
         total += n;
     } while (n == HG_PORT_BURST);

@@ -12,6 +12,7 @@ struct relay_cfg {
     uint64_t seed;
     unsigned loss, dup; /* of 10000 frames */
     hg_ns delay, jitter;
+    struct rte_mempool *pool; /* of the frames on the cable */
 };
 
 struct relay;

@@ -23,6 +23,7 @@ struct sim_source {
     struct hg_tls *tls;
     bool started;
     hg_ns retry_at;
+    uint64_t rand; /* of record sizes */
     uint32_t submitted[SIM_VOLUMES];
     uint64_t acked[SIM_VOLUMES];
     uint8_t raw[EXTENT_BLOCKS * HG_BLOCK], packed[EXTENT_BLOCKS * HG_BLOCK];
@@ -167,6 +168,7 @@ struct sim_source *sim_source_create(const struct sim_source_cfg *cfg, hg_ns now
 
     MUST(s != NULL);
     s->cfg = *cfg;
+    s->rand = cfg->seed;
     s->hdr = pool("src_hdr", RTE_PKTMBUF_HEADROOM + HG_NET_HEADROOM + 64);
     s->clone = pool("src_clone", 0);
     s->tx = pool("src_tx", 17000);
@@ -291,7 +293,7 @@ static void flush(struct sim_source *s, hg_ns now)
         struct hg_iov iov = {rte_pktmbuf_mtod_offset(m, uint8_t *, offset), 0};
         int len;
 
-        iov.len = gather(s, iov.base, 1 + (uint32_t)(sim_rand(&s->cfg.seed) % 16000), now);
+        iov.len = gather(s, iov.base, 1 + (uint32_t)(sim_rand(&s->rand) % 16000), now);
         if (iov.len == 0) {
             rte_pktmbuf_free(m);
             break;

@@ -149,6 +149,7 @@ static void test_resume_of_lost_data_is_an_error(void)
     take(&r, HG_FRAME_OPEN);
     CU_ASSERT_EQUAL(node_opened(&r, 1, 101, 0), -EPROTO);
     CU_ASSERT_PTR_NOT_NULL(strstr(hg_source_end(r.src)->text, "lost data"));
+    CU_ASSERT_EQUAL(hg_source_end(r.src)->retry, HG_RETRY_NEVER);
     hg_source_destroy(r.src);
 }
 

@@ -4,6 +4,7 @@
 #include "units.h"
 #include <CUnit/Basic.h>
 #include <errno.h>
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -31,12 +31,21 @@ static void close_pools(void)
     rte_mempool_free(pool);
 }
 
+/* All wires have one name: a second wire of the same name must be another wire. */
+static int make_wire(uint16_t queues, uint16_t mtu, unsigned depth, struct hg_port *end[2],
+                     struct hg_err *err)
+{
+    struct hg_wire_cfg cfg = {.name = "w", .n_queues = queues, .mtu = mtu, .depth = depth};
+
+    return hg_port_wire_pair(&cfg, end, err);
+}
+
 static void open_wire(struct hg_port *end[2])
 {
     struct hg_err err;
 
     open_pools();
-    CU_ASSERT_EQUAL_FATAL(hg_port_wire_pair("w", 2, 1500, DEPTH, end, &err), 0);
+    CU_ASSERT_EQUAL_FATAL(make_wire(2, 1500, DEPTH, end, &err), 0);
 }
 
 static void close_wire(struct hg_port *end[2])
@@ -68,15 +77,14 @@ static void test_create(void)
     CU_ASSERT_STRING_NOT_EQUAL(end[0]->name, end[1]->name);
     CU_ASSERT_TRUE(rte_is_valid_assigned_ether_addr(&end[0]->mac));
     CU_ASSERT_FALSE(rte_is_same_ether_addr(&end[0]->mac, &end[1]->mac));
-    /* A second wire of the same name is another wire. */
-    CU_ASSERT_EQUAL_FATAL(hg_port_wire_pair("w", 1, 1500, 1, twin, &err), 0);
+    CU_ASSERT_EQUAL_FATAL(make_wire(1, 1500, 1, twin, &err), 0);
     hg_port_close(twin[1]);
     hg_port_close(twin[0]);
     hg_port_close(NULL);
-    CU_ASSERT_EQUAL(hg_port_wire_pair("w", 0, 1500, 16, twin, &err), -EINVAL);
-    CU_ASSERT_EQUAL(hg_port_wire_pair("w", 1, 1500, 0, twin, &err), -EINVAL);
-    CU_ASSERT_EQUAL(hg_port_wire_pair("w", 1, 1500, 12, twin, &err), -EINVAL);
-    CU_ASSERT_EQUAL(hg_port_wire_pair("w", 1, 10, 16, twin, &err), -EINVAL);
+    CU_ASSERT_EQUAL(make_wire(0, 1500, 16, twin, &err), -EINVAL);
+    CU_ASSERT_EQUAL(make_wire(1, 1500, 0, twin, &err), -EINVAL);
+    CU_ASSERT_EQUAL(make_wire(1, 1500, 12, twin, &err), -EINVAL);
+    CU_ASSERT_EQUAL(make_wire(1, 10, 16, twin, &err), -EINVAL);
     CU_ASSERT_TRUE(strlen(err.text) > 0);
     close_wire(end);
 }
