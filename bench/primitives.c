@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the processor can do at most, one primitive at a time, on the CPU it is bound to: the
- * denominators of the benches. Prints one JSON object: name -> GB/s (10^9 bytes of output a second).
+ * denominators of the benches. Prints one JSON object: name -> GB/s (10^9 bytes of output a
+ * second).
  *
  *     primitives [--cpu N] [--ratio R] [--seconds S]
  *
- * Data comes from a 64 MiB region, so it is read from memory (or a large last-level cache), not from the
- * first two levels. Payloads for inflate are the load generator's own, of 64 KiB.
+ * Data comes from a 64 MiB region, so it is read from memory (or a large last-level cache), not
+ * from the first two levels. Payloads for inflate are the load generator's own, of 64 KiB.
  */
 #include "../app/load/gen.h"
 #include <getopt.h>
@@ -68,8 +69,8 @@ static size_t pass_gcm128(struct bench *b)
     uint8_t tag[16];
 
     for (size_t at = 0; at + RECORD <= REGION; at += RECORD)
-        IMB_AES128_GCM_DEC(b->mb, &b->key128, &ctx, b->dst + at % (1u << 20), b->src + at, RECORD, iv,
-                           aad, sizeof aad, tag, sizeof tag);
+        IMB_AES128_GCM_DEC(b->mb, &b->key128, &ctx, b->dst + at % (1u << 20), b->src + at, RECORD,
+                           iv, aad, sizeof aad, tag, sizeof tag);
     return REGION;
 }
 
@@ -79,8 +80,8 @@ static size_t pass_gcm256(struct bench *b)
     uint8_t tag[16];
 
     for (size_t at = 0; at + RECORD <= REGION; at += RECORD)
-        IMB_AES256_GCM_DEC(b->mb, &b->key256, &ctx, b->dst + at % (1u << 20), b->src + at, RECORD, iv,
-                           aad, sizeof aad, tag, sizeof tag);
+        IMB_AES256_GCM_DEC(b->mb, &b->key256, &ctx, b->dst + at % (1u << 20), b->src + at, RECORD,
+                           iv, aad, sizeof aad, tag, sizeof tag);
     return REGION;
 }
 

@@ -8,7 +8,8 @@
  * 3. hg_bdev_crash() decides for every held write, in flight or completed, whether it is kept, lost
  *    or torn (each 512-byte sector by itself). How likely each is, is drawn once per crash, so that
  *    "nothing survived" and "everything but one survived" both come up.
- * 4. A request that is told to fail has no effect on the medium.
+ * 4. hg_bdev_kill() only drops what is in flight: the cache survives the process.
+ * 5. A request that is told to fail has no effect on the medium.
  *
  * A tool for tests: it allocates per request, and all channels of a device belong to one thread.
  */
@@ -71,13 +72,12 @@ static uint64_t draw(struct fault_dev *dev)
 }
 
 static int fault_chan_open(struct hg_bdev *base, unsigned depth, const struct hg_arena_region *mem,
-                           unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err)
+                           struct hg_bdev_chan **out, struct hg_err *err)
 {
     struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
     struct fault_chan *chan = calloc(1, sizeof *chan + depth * sizeof chan->slots[0]);
 
     (void)mem;
-    (void)n_mem;
     if (chan == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory for a channel", base->name);
     chan->base.dev = base;
@@ -172,7 +172,7 @@ static unsigned fault_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios,
 
 static int write_through(struct fault_dev *dev, uint64_t offset, void *data, uint32_t len)
 {
-    return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, offset, data, len);
+    return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, offset, hg_iov_of(data, len));
 }
 
 static int complete_flush(struct fault_dev *dev, uint64_t covers)
@@ -191,7 +191,7 @@ static int complete_flush(struct fault_dev *dev, uint64_t covers)
             rc = write_through(dev, w->offset, w->data, w->len);
         release(dev, at);
     }
-    return rc != 0 ? rc : bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, NULL, 0);
+    return rc != 0 ? rc : bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0));
 }
 
 /* Lays the completed held writes over buf, which holds [offset, offset + len) of `next`. */
@@ -216,7 +216,7 @@ static int complete_read(struct fault_dev *dev, const struct hg_bdev_io *io)
 
     if (buf == NULL)
         return -ENOMEM;
-    rc = bdev_sync_chan(dev->next_io, HG_BDEV_READ, io->offset, buf, len);
+    rc = bdev_sync_chan(dev->next_io, HG_BDEV_READ, io->offset, hg_iov_of(buf, len));
     if (rc == 0) {
         overlay(dev, io->offset, buf, len);
         for (unsigned i = 0; i < io->iovcnt; i++) {
@@ -306,7 +306,7 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
 
     if (dev == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory for the fault layer", next->name);
-    rc = hg_bdev_chan_open(next, 1, NULL, 0, &dev->next_io, err);
+    rc = hg_bdev_chan_open(next, 1, NULL, &dev->next_io, err);
     if (rc != 0) {
         free(dev);
         return rc;
@@ -322,6 +322,14 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
     return 0;
 }
 
+void hg_bdev_fault_set(struct hg_bdev *base, const struct hg_bdev_fault_cfg *cfg)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+
+    dev->cfg = *cfg;
+    dev->op_count = 0;
+}
+
 /* Writes the sectors of w that survive with probability keep / 8. Where `next` cannot write single
  * sectors, it does not tear below its own block either. */
 static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)
@@ -333,30 +341,61 @@ static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)
             write_through(dev, w->offset + at, w->data + at, unit);
 }
 
-void hg_bdev_crash(struct hg_bdev *base)
+/* What becomes of one held write when its time is up; keep: eighths of them that survive whole. */
+static void decide(struct fault_dev *dev, struct held_write *w, unsigned keep)
 {
-    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
-    unsigned keep = (unsigned)(draw(dev) % 9); /* eighths of the held writes that survive whole */
-
-    while (dev->held != NULL) {
-        struct held_write *w = dev->held;
-
-        if (draw(dev) % 4 == 0) {
-            tear(dev, w, 1 + (unsigned)(draw(dev) % 7));
-            dev->stats.torn++;
-        } else if (draw(dev) % 8 < keep) {
-            write_through(dev, w->offset, w->data, w->len);
-            dev->stats.kept++;
-        } else {
-            dev->stats.lost++;
-        }
-        release(dev, &dev->held);
+    if (draw(dev) % 4 == 0) {
+        tear(dev, w, 1 + (unsigned)(draw(dev) % 7));
+        dev->stats.torn++;
+    } else if (draw(dev) % 8 < keep) {
+        write_through(dev, w->offset, w->data, w->len);
+        dev->stats.kept++;
+    } else {
+        dev->stats.lost++;
     }
+}
+
+static void drop_requests(struct fault_dev *dev)
+{
     for (struct fault_chan *chan = dev->chans; chan != NULL; chan = chan->next_chan) {
         chan->dead = true;
         chan->n_slots = 0;
         chan->base.in_flight = 0;
     }
+}
+
+void hg_bdev_crash(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    unsigned keep = (unsigned)(draw(dev) % 9);
+
+    while (dev->held != NULL) {
+        decide(dev, dev->held, keep);
+        release(dev, &dev->held);
+    }
+    drop_requests(dev);
+}
+
+/* A write in flight either has reached the cache or never will. */
+void hg_bdev_kill(struct hg_bdev *base)
+{
+    struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
+    struct held_write **at = &dev->held;
+
+    while (*at != NULL) {
+        struct held_write *w = *at;
+
+        if (w->io != NULL && draw(dev) % 2 == 0) {
+            release(dev, at);
+            continue;
+        }
+        if (w->io != NULL) {
+            w->io = NULL;
+            w->completion = ++dev->completions;
+        }
+        at = &w->next;
+    }
+    drop_requests(dev);
 }
 
 struct hg_bdev_fault_stats hg_bdev_fault_stats(const struct hg_bdev *base)

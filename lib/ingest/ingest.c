@@ -321,6 +321,15 @@ void session_fail(struct hg_session *s, unsigned code, const char *fmt, ...)
 
 /* ---- time ---- */
 
+void hg_session_not_reading(struct hg_session *s, hg_ns now)
+{
+    s->ing->now = now;
+    session_fail(s, HG_PROTO_NOT_READING, "it did not read for %u s",
+                 (unsigned)(s->ing->cfg.write_timeout / HG_SEC(1)));
+    s->finished = true; /* there is no way to say it */
+    session_make_ready(s);
+}
+
 static void session_tick(struct hg_session *s, hg_ns now)
 {
     const struct hg_ingest_cfg *c = &s->ing->cfg;
@@ -332,12 +341,8 @@ static void session_tick(struct hg_session *s, hg_ns now)
     if (s->frame_started != 0 && !s->blocked && now - s->frame_started >= c->frame_timeout)
         session_fail(s, HG_PROTO_TOO_SLOW, "a frame was not complete after %u s",
                      (unsigned)(c->frame_timeout / HG_SEC(1)));
-    if (s->output_since != 0 && now - s->output_since >= c->write_timeout) {
-        session_fail(s, HG_PROTO_NOT_READING, "nothing could be sent for %u s",
-                     (unsigned)(c->write_timeout / HG_SEC(1)));
-        s->finished = true; /* there is no way to say it */
-        session_make_ready(s);
-    }
+    if (s->output_since != 0 && now - s->output_since >= c->write_timeout)
+        hg_session_not_reading(s, now);
     if (s->state == S_OPEN && quiet >= 2 * c->idle) {
         session_fail(s, HG_PROTO_IDLE, "silent for %u s", (unsigned)(quiet / HG_SEC(1)));
     } else if (s->state == S_OPEN && quiet >= c->idle && s->ping_sent < s->last_rx + c->idle) {

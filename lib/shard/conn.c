@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CONN_TICK HG_SEC(1)
+
 static void conn_log(struct hg_conn *c, enum hg_log_level level, const char *what, const char *why)
 {
     hg_log_limited(&c->shard->log_limit, c->shard->now, level, "conn", "%s: %s%s%s", c->peer, what,
@@ -102,8 +104,31 @@ static void conn_close(struct hg_conn *c)
     conn_queue(c);
 }
 
+/* Once a second: a peer that lets our bytes lie unacknowledged does not read, even if what we have
+ * to say is little enough to fit TCP's buffer. */
+static void conn_tick(struct hg_conn *c)
+{
+    struct hg_shard *sh = c->shard;
+    struct hg_tcp_info info;
+
+    hg_tcp_conn_info(c->tcp, &info);
+    if (info.unacked + info.unsent == 0 || info.bytes_out - info.unacked != c->acked) {
+        c->acked = info.bytes_out - info.unacked;
+        c->acked_at = sh->now;
+    } else if (sh->now - c->acked_at >= sh->cfg.ingest.write_timeout) {
+        hg_session_not_reading(c->sess, sh->now);
+        conn_close(c);
+        return;
+    }
+    hg_wheel_arm(&sh->wheel, &c->timer, sh->now + CONN_TICK);
+}
+
 void conn_timeout(struct hg_conn *c)
 {
+    if (c->state == C_SESSION) {
+        conn_tick(c);
+        return;
+    }
     if (c->state == C_HANDSHAKE) {
         c->shard->count.handshake_timeouts++;
         conn_log(c, HG_LOG_WARN, "TLS handshake took too long", "");
@@ -240,7 +265,8 @@ static void session_begin(struct hg_conn *c)
 {
     struct hg_shard *sh = c->shard;
 
-    hg_wheel_stop(&sh->wheel, &c->timer);
+    c->acked_at = sh->now;
+    hg_wheel_arm(&sh->wheel, &c->timer, sh->now + CONN_TICK);
     c->sess = hg_session_create(sh->ingest, hg_tls_peer_name(c->tls), c->peer, c, sh->now);
     if (c->sess == NULL) {
         conn_log(c, HG_LOG_WARN, "no room for another session", hg_tls_peer_name(c->tls));

@@ -38,6 +38,8 @@ static void defaults(struct hg_shard_cfg *c)
         c->tcp.snd_buf = 16384;
     if (c->tcp.conns_max == 0)
         c->tcp.conns_max = 2 * c->conns_max;
+    if (c->ingest.write_timeout == 0)
+        c->ingest.write_timeout = HG_SEC(30);
     if (c->ingest.sessions_max == 0)
         c->ingest.sessions_max = c->conns_max;
 }

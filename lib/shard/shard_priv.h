@@ -51,7 +51,9 @@ struct hg_conn {
     uint32_t stash_off, stash_len;
     enum conn_state state;
     bool in_use, queued, handshake_queued, eof;
-    struct hg_timer timer; /* handshake or linger deadline */
+    struct hg_timer timer; /* handshake or linger deadline, or the session's next look */
+    uint64_t acked;        /* payload bytes the peer had acknowledged at acked_at */
+    hg_ns acked_at;        /* last time it acknowledged more, or had nothing to acknowledge */
     char peer[64];         /* "192.0.2.7:40112", for logs */
 };
 

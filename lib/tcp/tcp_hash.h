@@ -26,7 +26,8 @@ static inline uint32_t tcp_flow_hash(const uint64_t key[2], const struct hg_flow
     unsigned __int128 b = (unsigned __int128)(w[0] ^ key[1] ^ 0x9e3779b97f4a7c15u) *
                           (w[2] ^ key[0] ^ 0xc2b2ae3d27d4eb4fu);
     uint64_t h = (uint64_t)a ^ (uint64_t)(a >> 64) ^ (uint64_t)b ^ (uint64_t)(b >> 64);
-    unsigned __int128 c = (unsigned __int128)(h ^ ports) * (key[0] | 1);
+    unsigned __int128 c =
+        (unsigned __int128)(h ^ ports * 0x9e3779b97f4a7c15u) * ((key[0] ^ 0xa0761d6478bd642fu) | 1);
 
     return (uint32_t)((uint64_t)c >> 32) ^ (uint32_t)(c >> 64);
 }

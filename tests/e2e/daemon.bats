@@ -43,7 +43,7 @@ check() {
         check "$HG_DIR/bad.ini"
         [ "$status" -ne 0 ]
         [[ $output == *"$HG_DIR/bad.ini"* ]]
-        [[ $output == *$want* ]] || hg_die "said: $output"
+        [[ $output == *"$want"* ]] || hg_die "said: $output"
     done <<'ROWS'
 [stores]\nx = 1\n|section [stores] is unknown
 [cpu]\nshard = 1\n|[cpu] shard is unknown; known are control shards
@@ -103,7 +103,7 @@ refused() {
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key" \
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" "$@"
     [ "$status" -eq 1 ]
-    [[ $output == *$want* ]] || hg_die "said: $output"
+    [[ $output == *"$want"* ]] || hg_die "said: $output"
 }
 
 devices() {
@@ -120,7 +120,7 @@ devices() {
     node_load alpha --size 8M --bytes 8M
     hg_daemon_stop
     refused dev1.img $(devices dev1.img dev0.img dev2.img dev3.img)
-    refused dev2.img $(devices dev0.img dev1.img dev2.img)
+    refused 'index 3' $(devices dev0.img dev1.img dev2.img) --set store.device3=
     mv "$pool/dev1.img" "$pool/away.img"
     refused dev1.img $(devices dev0.img dev1.img dev2.img dev3.img) --set store.create=no
     truncate -s 256M "$pool/dev1.img"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Counts heap calls of shard threads: loaded with LD_PRELOAD, it keeps the counts in the file that
- * HEAPCOUNT_FILE names (two little-endian 64-bit numbers: calls by shard threads, calls by all), so that a
- * test can read them while the daemon runs.
+ * HEAPCOUNT_FILE names (two little-endian 64-bit numbers: calls by shard threads, calls by all), so
+ * that a test can read them while the daemon runs.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -42,8 +42,8 @@ __attribute__((constructor)) static void open_counts(void)
         counts = map;
 }
 
-/* EAL names its workers lcore-worker-N (22.11) or dpdk-worker-N (since 23.11), but only after they have
- * started; so an unknown name is asked for again. */
+/* EAL names its workers lcore-worker-N (22.11) or dpdk-worker-N (since 23.11), but only after they
+ * have started; so an unknown name is asked for again. */
 static void count(void)
 {
     if (role != 1) {

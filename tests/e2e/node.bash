@@ -24,6 +24,9 @@ node_start() {
     for ((i = 0; i < ${NODE_DEVICES:-4}; i++)); do
         options+=(--set "store.device$i=$HG_DIR/pool/dev$i.img")
     done
+    for (( ; i < 4; i++)); do # the profile's own
+        options+=(--set "store.device$i=")
+    done
     HG_INTERFACE=hg0 hg_daemon "$NS" "$HG_TOP/config/demo.ini" "${options[@]}" \
         --set "store.device-size=${NODE_DEVICE_SIZE:-256M}" \
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key" \

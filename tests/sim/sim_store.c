@@ -62,12 +62,16 @@ struct sim {
     struct sim_vol vol[VOLS_MAX];
     struct sim_req req[REQS];
     hg_ns now;
-    bool filling; /* prefers writes over zeroes */
+    bool filling;         /* prefers writes over zeroes */
+    bool uniform;         /* all requests have one block, so that what a crash leaves lines up */
+    int hot;              /* the only shard with requests, -1: all */
+    unsigned runs, steps; /* lives of the node, and how long one is at most */
+    bool caches_warm;     /* the process died, the devices did not */
 };
 
 /* Over all seeds: what a run without would not have tested. */
 static struct {
-    uint64_t crashes, cut_opens, no_space, freed, moved, reads, requests, migrations;
+    uint64_t crashes, kills, cut_opens, no_space, freed, moved, reads, requests, migrations;
 } total;
 
 static bool verbose;
@@ -96,19 +100,26 @@ static uint64_t draw(struct sim *s, uint64_t below)
 
 /* ---- the node's life: devices, pool, stores ---- */
 
-static void open_faults(struct sim *s, bool cut)
+static void open_faults(struct sim *s)
 {
-    unsigned victim = (unsigned)draw(s, s->n_dev);
-
     for (unsigned i = 0; i < s->n_dev; i++) {
         struct hg_bdev_fault_cfg cfg = {.seed = draw(s, UINT64_MAX), .delay_polls = s->delay_polls};
 
-        if (cut && i == victim) {
-            cfg.fail_op = draw(s, 3) == 0 ? HG_BDEV_FLUSH : HG_BDEV_WRITE;
-            cfg.fail_nth = 1 + draw(s, 5);
-        }
         if (hg_bdev_fault_open(s->mem[i], &cfg, &s->dev[i], NULL) != 0)
             die(s, "no fault layer");
+    }
+}
+
+/* One device fails a request soon (or none does): a cut in the middle of what follows. */
+static void arm_faults(struct sim *s, bool armed)
+{
+    struct hg_bdev_fault_cfg cfg = {.delay_polls = s->delay_polls};
+    unsigned victim = (unsigned)draw(s, s->n_dev);
+
+    for (unsigned i = 0; i < s->n_dev; i++) {
+        cfg.fail_op = draw(s, 3) == 0 ? HG_BDEV_FLUSH : HG_BDEV_WRITE;
+        cfg.fail_nth = armed && i == victim ? 1 + draw(s, 5) : 0;
+        hg_bdev_fault_set(s->dev[i], &cfg);
     }
 }
 
@@ -130,16 +141,15 @@ static void open_pool(struct sim *s)
     int rc;
 
     while (draw(s, 3) == 0) { /* power fails again while the pool is being opened */
-        open_faults(s, true);
+        arm_faults(s, true);
         rc = hg_pool_open(s->dev, s->n_dev, &s->pool, &err);
         if (rc == 0)
             hg_pool_close(s->pool);
         else
             total.cut_opens++;
         crash_devices(s);
-        close_faults(s);
     }
-    open_faults(s, false);
+    arm_faults(s, false);
     rc = hg_pool_open(s->dev, s->n_dev, &s->pool, &err);
     if (rc != 0)
         die(s, "open failed: %s", err.text);
@@ -148,6 +158,7 @@ static void open_pool(struct sim *s)
 static void make_stores(struct sim *s)
 {
     s->n_shards = 1 + (unsigned)draw(s, SHARDS_MAX);
+    s->hot = -1;
     for (unsigned i = 0; i < s->n_shards; i++) {
         struct hg_store_cfg cfg = {.shard = i,
                                    .n_shards = s->n_shards,
@@ -278,7 +289,7 @@ static void settle(struct sim_req *r, int rc)
 static void range(struct sim *s, const struct model_volume *m, uint32_t max, uint32_t *block,
                   uint32_t *n)
 {
-    *n = 1 + (uint32_t)draw(s, draw(s, 4) == 0 ? max : 8);
+    *n = s->uniform ? 1 : 1 + (uint32_t)draw(s, draw(s, 4) == 0 ? max : 8);
     if (*n > m->blocks)
         *n = m->blocks;
     *block = (uint32_t)draw(s, m->blocks - *n + 1);
@@ -377,7 +388,7 @@ static void attach_done(struct hg_store_req *base)
 
 static void do_attach(struct sim *s, struct sim_vol *v)
 {
-    v->shard = (int)draw(s, s->n_shards);
+    v->shard = s->hot >= 0 ? s->hot : (int)draw(s, s->n_shards);
     v->attaching = true;
     v->vol = NULL;
     v->attach = (struct hg_store_req){.done = attach_done, .owner = v, .offset = (uintptr_t)s};
@@ -390,7 +401,7 @@ static void do_something(struct sim *s)
     struct sim_vol *v = &s->vol[draw(s, s->n_vols)];
     uint64_t what = draw(s, 100);
 
-    if (v->attaching)
+    if (v->attaching || (s->hot >= 0 && v->vol != NULL && v->shard != s->hot && draw(s, 20) != 0))
         return;
     if (v->vol == NULL)
         do_attach(s, v);
@@ -406,6 +417,8 @@ static void do_something(struct sim *s)
         hg_store_detach(s->store[v->shard], v->vol);
         v->vol = NULL;
         total.migrations++;
+        if (draw(s, 2) == 0)
+            do_attach(s, v);
     }
 }
 
@@ -424,6 +437,8 @@ static void step(struct sim *s)
     poll_one(s);
     if (draw(s, 500) == 0)
         s->filling = !s->filling;
+    if (draw(s, 300) == 0)
+        s->hot = draw(s, 2) == 0 ? -1 : (int)draw(s, s->n_shards);
 }
 
 /* ---- checks ---- */
@@ -615,24 +630,50 @@ static void format(struct sim *s)
     }
 }
 
+/* Shutdown, power cut, or the process is killed. */
+static void end_run(struct sim *s)
+{
+    uint64_t how = draw(s, 8);
+
+    if (how == 0) {
+        settle_all(s);
+        verify_all(s);
+        settle_all(s);
+    } else if (how <= 2) {
+        for (unsigned i = 0; i < s->n_dev; i++)
+            hg_bdev_kill(s->dev[i]);
+        total.kills++;
+    } else {
+        crash_devices(s);
+        total.crashes++;
+    }
+    end_stores(s);
+}
+
 static void run(struct sim *s)
 {
     open_pool(s);
     verify_open(s);
     make_stores(s);
     verify_all(s);
-    for (uint64_t n = draw(s, 2500); n > 0; n--)
+    for (uint64_t n = draw(s, s->steps); n > 0; n--)
         step(s);
-    if (draw(s, 6) == 0) {
-        settle_all(s);
-        verify_all(s);
-        settle_all(s);
-    } else {
-        crash_devices(s);
-        total.crashes++;
-    }
-    end_stores(s);
-    close_faults(s);
+    end_run(s);
+}
+
+/* Few long lives, or many short ones. */
+static void flavour(struct sim *s)
+{
+    static const unsigned runs[] = {6, 12, 25};
+    static const unsigned steps[] = {2500, 400, 60};
+    uint64_t which = draw(s, 3);
+
+    s->runs = runs[which];
+    s->steps = steps[which];
+    s->delay_polls = (unsigned)draw(s, 6);
+    s->batch_bytes = (uint32_t)(HG_BLOCK << draw(s, 11));
+    s->filling = draw(s, 2) != 0;
+    s->uniform = draw(s, 5) == 0;
 }
 
 static void one_seed(uint64_t seed, void **region)
@@ -643,11 +684,10 @@ static void one_seed(uint64_t seed, void **region)
         abort();
     s->seed = s->random = seed;
     memcpy(s->region, region, sizeof s->region);
-    s->delay_polls = (unsigned)draw(s, 6);
-    s->batch_bytes = (uint32_t)(HG_BLOCK << draw(s, 11));
-    s->filling = draw(s, 2) != 0;
+    flavour(s);
     format(s);
-    for (unsigned i = 0; i < RUNS; i++)
+    open_faults(s);
+    for (unsigned i = 0; i < s->runs; i++)
         run(s);
     open_pool(s);
     verify_open(s);
@@ -667,13 +707,14 @@ static void one_seed(uint64_t seed, void **region)
 
 static void report(uint64_t seeds)
 {
-    printf("%llu seeds: %llu crashes, %llu opens cut, %llu requests, %llu reads, %llu moves "
+    printf("%llu seeds: %llu crashes, %llu kills, %llu opens cut, %llu requests, %llu reads, %llu "
+           "moves "
            "between shards, %llu refused for space, %llu segments freed, %llu MiB moved\n",
            (unsigned long long)seeds, (unsigned long long)total.crashes,
-           (unsigned long long)total.cut_opens, (unsigned long long)total.requests,
-           (unsigned long long)total.reads, (unsigned long long)total.migrations,
-           (unsigned long long)total.no_space, (unsigned long long)total.freed,
-           (unsigned long long)(total.moved >> 20));
+           (unsigned long long)total.kills, (unsigned long long)total.cut_opens,
+           (unsigned long long)total.requests, (unsigned long long)total.reads,
+           (unsigned long long)total.migrations, (unsigned long long)total.no_space,
+           (unsigned long long)total.freed, (unsigned long long)(total.moved >> 20));
 }
 
 int main(int argc, char **argv)

@@ -37,21 +37,30 @@ static struct hg_flow flow(uint32_t remote, uint16_t rport)
     return f;
 }
 
+static void check_spread(const uint64_t key[2], unsigned ports, unsigned hosts)
+{
+    enum { BUCKETS = 1024, PER_BUCKET = 64 };
+    static unsigned load[BUCKETS];
+    unsigned most = 0;
+
+    CU_ASSERT_EQUAL(ports * hosts, BUCKETS * PER_BUCKET);
+    memset(load, 0, sizeof load);
+    for (unsigned i = 0; i < ports * hosts; i++) {
+        struct hg_flow f = flow(0x0a000001u + (i / ports << 24), (uint16_t)(i % ports));
+        unsigned *bucket = &load[tcp_flow_hash(key, &f) % BUCKETS];
+        most = ++*bucket > most ? *bucket : most;
+    }
+    CU_ASSERT(most < 110); /* a fair throw of 64 per bucket stays below it */
+}
+
 static void test_flow_hash_spreads(void)
 {
-    enum { BUCKETS = 1024, FLOWS = 64 * BUCKETS };
     static const uint64_t keys[][2] = {{0, 0}, {1, 2}, {0x0123456789abcdef, 0xfedcba9876543210}};
 
     for (unsigned k = 0; k < sizeof keys / sizeof keys[0]; k++) {
-        static unsigned load[BUCKETS];
-        unsigned most = 0;
-        memset(load, 0, sizeof load);
-        for (unsigned i = 0; i < FLOWS; i++) {
-            struct hg_flow f = flow(0x0a000000u + (i >> 6) * 256, (uint16_t)(1024 + (i & 63)));
-            unsigned *bucket = &load[tcp_flow_hash(keys[k], &f) % BUCKETS];
-            most = ++*bucket > most ? *bucket : most;
-        }
-        CU_ASSERT(most < 2 * 64); /* a fair throw of 64 per bucket stays below 105 */
+        check_spread(keys[k], 65536, 1); /* one peer, every port */
+        check_spread(keys[k], 1024, 64);
+        check_spread(keys[k], 256, 256);
     }
 }
 
