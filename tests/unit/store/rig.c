@@ -73,7 +73,8 @@ void rig_poll(struct rig *r)
 {
     r->now += HG_US(100);
     for (unsigned i = 0; i < r->n_shards; i++)
-        hg_store_poll(r->store[i], r->now);
+        if (r->only == 0 || r->only == i + 1)
+            hg_store_poll(r->store[i], r->now);
 }
 
 void rig_settle(struct rig *r)
@@ -170,6 +171,15 @@ int rig_zero(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t b
 {
     prepare(r, q, vol, block);
     return hg_store_zero(r->store[q->shard], &q->base, n * HG_BLOCK, seq);
+}
+
+int rig_read(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n)
+{
+    prepare(r, q, vol, block);
+    q->base.len = n * HG_BLOCK;
+    q->base.buf = hg_arena_alloc(r->arena[q->shard], q->base.len);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(q->base.buf);
+    return hg_store_read(r->store[q->shard], &q->base);
 }
 
 int rig_check(struct rig *r, struct hg_volume *vol, uint64_t block, uint32_t n, int byte)

@@ -21,6 +21,7 @@ struct rig {
     struct hg_arena *arena[RIG_SHARDS];
     void *region[RIG_SHARDS];
     unsigned n_shards;
+    unsigned only; /* poll only shard only - 1; 0: all */
     uint32_t batch_bytes;
     hg_ns now;
     struct hg_err err;
@@ -34,7 +35,7 @@ void rig_start(struct rig *r, unsigned n_shards);
 void rig_stop(struct rig *r, bool cut);
 void rig_free(struct rig *r);
 
-void rig_poll(struct rig *r);   /* every store once, time goes on */
+void rig_poll(struct rig *r);   /* the stores once, time goes on */
 void rig_settle(struct rig *r); /* until all are idle */
 
 /* A request that notes its end; the buffer is the arena's. */
@@ -49,6 +50,8 @@ int rig_attach_status(struct rig *r, unsigned shard, const char *name, uint64_t 
                       struct hg_volume **vol);
 struct hg_volume *rig_attach(struct rig *r, unsigned shard, const char *name, uint64_t size);
 
+/* Starts a read of n blocks. */
+int rig_read(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n);
 /* Starts a write of n blocks filled with `byte`; returns what the store said. */
 int rig_write(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n,
               int byte, uint64_t seq);
