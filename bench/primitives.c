@@ -118,7 +118,9 @@ static double make_payloads(struct bench *b, double ratio)
     if (scratch == NULL || gen_init(&gen, 1, ratio, BLOCK) != 0)
         abort();
     for (unsigned i = 0; i < PAYLOADS; i++) {
-        gen_fill(&gen, b->src, BLOCK, 1, (uint64_t)i * BLOCK, 1);
+        const struct gen_place place = {1, (uint64_t)i * BLOCK, 1};
+
+        gen_fill(&gen, &place, b->src, BLOCK);
         b->packed_at[i] = at;
         b->packed_len[i] = hg_deflate(b->packed + at, BLOCK, b->src, BLOCK, scratch);
         if (b->packed_len[i] == 0)
