@@ -158,7 +158,7 @@ void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
     conn->last_rx = tcp->now;
     /* RFC 7323 4.3 (2), with the sequence number as it came. */
     if ((conn->flags & TCP_F_TS) && seq_le(s->h.seq, conn->last_ack_sent))
-        conn->ts_recent = seq_max(conn->ts_recent, s->h.ts_val);
+        conn->ts_recent = s->h.ts_val;
     /* Step 3, security and compartment: not implemented. Step 5: ACK. */
     if (!tcp_ack_input(conn, s))
         return;

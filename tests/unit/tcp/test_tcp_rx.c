@@ -431,6 +431,9 @@ static void test_paws_after_24_days(void)
     rig.conn->last_rx = rig.now - HG_SEC(25 * 24 * 3600); /* RFC 7323 5.5 */
     rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .len = 10, .ts_val = 3});
     CU_ASSERT_EQUAL(hg_tcp_readable(rig.conn), 10);
+    /* From here on the new clock counts. */
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 11, .ack = 1, .len = 10, .ts_val = 4});
+    CU_ASSERT_EQUAL(hg_tcp_readable(rig.conn), 20);
     rig_fini(&rig);
 }
 
