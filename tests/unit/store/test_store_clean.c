@@ -177,11 +177,12 @@ static void bad_block_is_not_torn(uint64_t seed)
 {
     struct hg_bdev_fault_cfg cfg = {.seed = seed};
     struct hg_volume *vol, *scratch;
+    struct rig_req q, last;
     uint64_t seq = 0;
-    struct rig_req q;
     struct rig r;
 
     rig_format(&r, SEGMENTS, &cfg);
+    r.batch_bytes = HG_BLOCK; /* every write is an entry of its own and leaves at once */
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
     scratch = rig_attach(&r, 0, "s/scratch", SCRATCH_BYTES);
@@ -196,8 +197,8 @@ static void bad_block_is_not_torn(uint64_t seed)
         while (taken && !q.over && rig_count(&r, 0, "crc_errors") == 0);
         CU_ASSERT(!taken || rig_count(&r, 0, "crc_errors") != 0 || rig_wait(&q) == 0);
     }
-    CU_ASSERT(rig_write(&r, &q, vol, 9, 1, 0x77, 2) == 0);
-    CU_ASSERT(rig_wait(&q) == 0);
+    CU_ASSERT(rig_write(&r, &last, vol, 9, 1, 0x77, 2) == 0);
+    CU_ASSERT(rig_wait(&last) == 0);
     rig_stop(&r, true);
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", 0);
@@ -277,13 +278,14 @@ static void test_moved_while_given_up(void)
     rig_start(&r, 2);
     vol = rig_attach(&r, 0, "s/a", 4 * MIB);
     scratch = rig_attach(&r, 0, "s/scratch", SCRATCH_BYTES);
-    for (unsigned b = 0; b < 1024; b += 2)
-        write_wait(&r, vol, b, 1, 0x10, b + 1);
-    for (unsigned i = 0; i < 3000 && caught < 20; i++) {
-        uint64_t moved = rig_count(&r, 0, "cleaned_bytes");
+    for (unsigned i = 0; i < 30000 && caught < 40; i++) {
+        uint64_t moved;
         struct rig_req q;
-        bool taken = rig_write(&r, &q, scratch, scratch_block(seq + 1), 16, 1, seq + 1) == 0;
+        bool taken;
 
+        write_wait(&r, vol, i % 1024, 1, 0x10, i + 1); /* some of it in every segment */
+        moved = rig_count(&r, 0, "cleaned_bytes");
+        taken = rig_write(&r, &q, scratch, scratch_block(seq + 1), 16, 1, seq + 1) == 0;
         seq += taken;
         do
             rig_poll(&r);
@@ -299,7 +301,7 @@ static void test_moved_while_given_up(void)
         if (taken)
             CU_ASSERT(rig_wait(&q) == 0);
     }
-    CU_ASSERT(caught == 20);
+    CU_ASSERT(caught == 40);
     rig_settle(&r);
     rig_stop(&r, false);
     rig_free(&r);
