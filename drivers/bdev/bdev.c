@@ -9,13 +9,13 @@
 #include <string.h>
 
 int hg_bdev_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_arena_region *mem,
-                      unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err)
+                      struct hg_bdev_chan **out, struct hg_err *err)
 {
     int rc;
 
     assert(depth >= 1);
     *out = NULL;
-    rc = dev->ops->chan_open(dev, depth, mem, n_mem, out, err);
+    rc = dev->ops->chan_open(dev, depth, mem, out, err);
     if (rc != 0)
         return rc;
     assert((*out)->dev == dev && (*out)->depth == depth && (*out)->in_flight == 0);
@@ -96,11 +96,10 @@ int bdev_io_check(const struct hg_bdev *dev, const struct hg_bdev_io *io)
     return io->offset <= size && bytes <= size - io->offset ? 0 : -EINVAL;
 }
 
-int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset, void *buf,
-                   uint32_t len)
+int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset,
+                   struct hg_iov buf)
 {
-    struct hg_iov iov = {.base = buf, .len = len};
-    struct hg_bdev_io io = {.op = op, .iov = &iov, .offset = offset};
+    struct hg_bdev_io io = {.op = op, .iov = &buf, .offset = offset};
     struct hg_bdev_io *ptr = &io;
 
     io.iovcnt = op == HG_BDEV_FLUSH ? 0 : 1;
@@ -111,20 +110,20 @@ int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offse
     return io.status;
 }
 
-int hg_bdev_sync(struct hg_bdev *dev, enum hg_bdev_op op, uint64_t offset, void *buf, uint32_t len,
+int hg_bdev_sync(struct hg_bdev *dev, enum hg_bdev_op op, uint64_t offset, struct hg_iov buf,
                  struct hg_err *err)
 {
     static const char *const verb[] = {"read", "write", "flush"};
     struct hg_bdev_chan *chan;
     int rc;
 
-    rc = hg_bdev_chan_open(dev, 1, NULL, 0, &chan, err);
+    rc = hg_bdev_chan_open(dev, 1, NULL, &chan, err);
     if (rc != 0)
         return rc;
-    rc = bdev_sync_chan(chan, op, offset, buf, len);
+    rc = bdev_sync_chan(chan, op, offset, buf);
     hg_bdev_chan_close(chan);
     if (rc != 0)
         return hg_fail(err, rc, "device %s: %s of %u bytes at offset %llu failed: %s", dev->name,
-                       verb[op], (unsigned)len, (unsigned long long)offset, strerror(-rc));
+                       verb[op], buf.len, (unsigned long long)offset, strerror(-rc));
     return 0;
 }

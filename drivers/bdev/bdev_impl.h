@@ -46,7 +46,7 @@ uint64_t bdev_io_bytes(const struct hg_bdev_io *io);
 int bdev_io_check(const struct hg_bdev *dev, const struct hg_bdev_io *io);
 
 /* One blocking request on an open channel with nothing else in flight; 0 or negative errno. */
-int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset, void *buf,
-                   uint32_t len);
+int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset,
+                   struct hg_iov buf);
 
 #endif /* DRIVERS_BDEV_BDEV_IMPL_H */

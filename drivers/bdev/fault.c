@@ -72,13 +72,12 @@ static uint64_t draw(struct fault_dev *dev)
 }
 
 static int fault_chan_open(struct hg_bdev *base, unsigned depth, const struct hg_arena_region *mem,
-                           unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err)
+                           struct hg_bdev_chan **out, struct hg_err *err)
 {
     struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
     struct fault_chan *chan = calloc(1, sizeof *chan + depth * sizeof chan->slots[0]);
 
     (void)mem;
-    (void)n_mem;
     if (chan == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory for a channel", base->name);
     chan->base.dev = base;
@@ -173,7 +172,7 @@ static unsigned fault_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios,
 
 static int write_through(struct fault_dev *dev, uint64_t offset, void *data, uint32_t len)
 {
-    return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, offset, data, len);
+    return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, offset, hg_iov_of(data, len));
 }
 
 static int complete_flush(struct fault_dev *dev, uint64_t covers)
@@ -192,7 +191,7 @@ static int complete_flush(struct fault_dev *dev, uint64_t covers)
             rc = write_through(dev, w->offset, w->data, w->len);
         release(dev, at);
     }
-    return rc != 0 ? rc : bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, NULL, 0);
+    return rc != 0 ? rc : bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0));
 }
 
 /* Lays the completed held writes over buf, which holds [offset, offset + len) of `next`. */
@@ -217,7 +216,7 @@ static int complete_read(struct fault_dev *dev, const struct hg_bdev_io *io)
 
     if (buf == NULL)
         return -ENOMEM;
-    rc = bdev_sync_chan(dev->next_io, HG_BDEV_READ, io->offset, buf, len);
+    rc = bdev_sync_chan(dev->next_io, HG_BDEV_READ, io->offset, hg_iov_of(buf, len));
     if (rc == 0) {
         overlay(dev, io->offset, buf, len);
         for (unsigned i = 0; i < io->iovcnt; i++) {
@@ -307,7 +306,7 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
 
     if (dev == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory for the fault layer", next->name);
-    rc = hg_bdev_chan_open(next, 1, NULL, 0, &dev->next_io, err);
+    rc = hg_bdev_chan_open(next, 1, NULL, &dev->next_io, err);
     if (rc != 0) {
         free(dev);
         return rc;

@@ -26,12 +26,11 @@ struct mem_chan {
 };
 
 static int mem_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_arena_region *mem,
-                         unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err)
+                         struct hg_bdev_chan **out, struct hg_err *err)
 {
     struct mem_chan *chan = calloc(1, sizeof *chan);
 
     (void)mem;
-    (void)n_mem;
     if (chan == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory for a channel", dev->name);
     chan->base.dev = dev;

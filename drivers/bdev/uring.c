@@ -68,27 +68,24 @@ static struct uring_chan *uring_chan_of(struct hg_bdev_chan *base)
 
 /* ---- channels ---- */
 
-/* Cuts the regions into pieces the kernel takes; those beyond FIXED_BUFFERS_MAX stay unregistered
+/* Cuts the region into pieces the kernel takes; those beyond FIXED_BUFFERS_MAX stay unregistered
  * and work, slower. */
-static unsigned cut_regions(const struct hg_arena_region *mem, unsigned n_mem, struct iovec *out)
+static unsigned cut_region(const struct hg_arena_region *mem, struct iovec *out)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < n_mem; i++) {
-        for (size_t at = 0; at < mem[i].len && n < FIXED_BUFFERS_MAX; at += FIXED_MAX) {
-            size_t left = mem[i].len - at;
+    for (size_t at = 0; mem != NULL && at < mem->len && n < FIXED_BUFFERS_MAX; at += FIXED_MAX) {
+        size_t left = mem->len - at;
 
-            out[n].iov_base = (uint8_t *)mem[i].base + at;
-            out[n++].iov_len = left < FIXED_MAX ? left : FIXED_MAX;
-        }
+        out[n].iov_base = (uint8_t *)mem->base + at;
+        out[n++].iov_len = left < FIXED_MAX ? left : FIXED_MAX;
     }
     return n;
 }
 
-static void register_memory(struct uring_chan *chan, const struct hg_arena_region *mem,
-                            unsigned n_mem)
+static void register_memory(struct uring_chan *chan, const struct hg_arena_region *mem)
 {
-    unsigned n = cut_regions(mem, n_mem, chan->fixed);
+    unsigned n = cut_region(mem, chan->fixed);
     int rc;
 
     if (n == 0)
@@ -137,7 +134,7 @@ static void free_chan(struct uring_chan *chan)
 }
 
 static int uring_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_arena_region *mem,
-                           unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err)
+                           struct hg_bdev_chan **out, struct hg_err *err)
 {
     struct uring_chan *chan = calloc(1, sizeof *chan);
     int rc;
@@ -160,7 +157,7 @@ static int uring_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_
         free_chan(chan);
         return rc;
     }
-    register_memory(chan, mem, n_mem);
+    register_memory(chan, mem);
     *out = &chan->base;
     return 0;
 }

@@ -183,40 +183,44 @@ static struct rte_ether_addr mac_of(const char *name, unsigned side)
                                     (uint8_t)h, (uint8_t)(side + 1)}};
 }
 
-int hg_port_wire_pair(const char *name, uint16_t n_queues, uint16_t mtu, unsigned depth,
-                      struct hg_port *out[2], struct hg_err *err)
+static void init_end(struct wire *wire, unsigned side, const struct hg_wire_cfg *cfg)
+{
+    struct wire_end *end = &wire->end[side];
+
+    end->wire = wire;
+    end->side = side;
+    end->port = (struct hg_port){.ops = &wire_ops,
+                                 .mac = mac_of(cfg->name, side),
+                                 .mtu = cfg->mtu,
+                                 .n_queues = cfg->n_queues,
+                                 .tx_multi_seg = true};
+    snprintf(end->port.name, sizeof end->port.name, "%.*s.%u", (int)sizeof end->port.name - 3,
+             cfg->name, side);
+}
+
+int hg_port_wire_pair(const struct hg_wire_cfg *cfg, struct hg_port *out[2], struct hg_err *err)
 {
     struct wire *wire;
 
-    if (n_queues == 0 || mtu < RTE_ETHER_MIN_MTU || depth == 0 || depth > DEPTH_MAX ||
-        !rte_is_power_of_2(depth))
+    if (cfg->n_queues == 0 || cfg->mtu < RTE_ETHER_MIN_MTU || cfg->depth == 0 ||
+        cfg->depth > DEPTH_MAX || !rte_is_power_of_2(cfg->depth))
         return hg_fail(err, -EINVAL,
                        "wire %s: needs at least one queue, an MTU from %u and a depth that is a "
                        "power of two up to %u",
-                       name, RTE_ETHER_MIN_MTU, DEPTH_MAX);
+                       cfg->name, RTE_ETHER_MIN_MTU, DEPTH_MAX);
     wire = calloc(1, sizeof *wire);
     if (wire == NULL)
-        return hg_fail(err, -ENOMEM, "wire %s: out of memory", name);
-    wire->n_queues = n_queues;
+        return hg_fail(err, -ENOMEM, "wire %s: out of memory", cfg->name);
+    wire->n_queues = cfg->n_queues;
     atomic_init(&wire->open_ends, 2);
-    if (rings_new(wire, depth) != 0) {
+    if (rings_new(wire, cfg->depth) != 0) {
         wire_free(wire);
-        return hg_fail(err, -ENOMEM, "wire %s: out of memory for %u rings of %u", name,
-                       2u * n_queues, depth);
+        return hg_fail(err, -ENOMEM, "wire %s: out of memory for %u rings of %u", cfg->name,
+                       2u * cfg->n_queues, cfg->depth);
     }
     for (unsigned side = 0; side < 2; side++) {
-        struct wire_end *end = &wire->end[side];
-
-        end->wire = wire;
-        end->side = side;
-        end->port = (struct hg_port){.ops = &wire_ops,
-                                     .mac = mac_of(name, side),
-                                     .mtu = mtu,
-                                     .n_queues = n_queues,
-                                     .tx_multi_seg = true};
-        snprintf(end->port.name, sizeof end->port.name, "%.*s.%u", (int)sizeof end->port.name - 3,
-                 name, side);
-        out[side] = &end->port;
+        init_end(wire, side, cfg);
+        out[side] = &wire->end[side].port;
     }
     return 0;
 }

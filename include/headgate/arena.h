@@ -34,7 +34,9 @@ void hg_arena_free(struct hg_arena *arena, void *ptr);
 /* Bytes really taken for a request of `len` (next power of two blocks). */
 uint32_t hg_arena_cost(uint32_t len);
 
+/* Bytes managed; bytes taken now, each buffer at its hg_arena_cost(). */
 size_t hg_arena_total(const struct hg_arena *arena);
+/* See hg_arena_total(). */
 size_t hg_arena_used(const struct hg_arena *arena);
 
 /* The whole region, for registration with devices. */

@@ -27,6 +27,11 @@ struct hg_iov {
     uint32_t len; /* bytes */
 };
 
+static inline struct hg_iov hg_iov_of(void *base, uint32_t len)
+{
+    return (struct hg_iov){(uint8_t *)base, len};
+}
+
 /* A sentence for a person; always NUL-terminated. Empty when nothing failed. */
 struct hg_err {
     char text[512];

@@ -38,7 +38,7 @@ struct hg_bdev_chan;
 
 struct hg_bdev_ops {
     int (*chan_open)(struct hg_bdev *dev, unsigned depth, const struct hg_arena_region *mem,
-                     unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err);
+                     struct hg_bdev_chan **out, struct hg_err *err);
     void (*chan_close)(struct hg_bdev_chan *chan);
     unsigned (*submit)(struct hg_bdev_chan *chan, struct hg_bdev_io **ios, unsigned n);
     unsigned (*poll)(struct hg_bdev_chan *chan, struct hg_bdev_io **done, unsigned max);
@@ -62,9 +62,9 @@ struct hg_bdev_chan {
     unsigned in_flight; /* 0..depth */
 };
 
-/* depth: requests in flight at most. mem: regions to register. */
+/* depth: requests in flight at most. mem: a region to register, or NULL. */
 int hg_bdev_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_arena_region *mem,
-                      unsigned n_mem, struct hg_bdev_chan **out, struct hg_err *err);
+                      struct hg_bdev_chan **out, struct hg_err *err);
 /* No request may be in flight. NULL is allowed. */
 void hg_bdev_chan_close(struct hg_bdev_chan *chan);
 
@@ -78,8 +78,8 @@ int hg_bdev_resize(struct hg_bdev *dev);
 void hg_bdev_close(struct hg_bdev *dev); /* all channels closed before; NULL is allowed */
 
 /* One blocking request through a temporary channel, for start and tools; never on a shard's data
- * path. buf is HG_BLOCK-aligned. */
-int hg_bdev_sync(struct hg_bdev *dev, enum hg_bdev_op op, uint64_t offset, void *buf, uint32_t len,
+ * path. buf is HG_BLOCK-aligned; empty for a flush. */
+int hg_bdev_sync(struct hg_bdev *dev, enum hg_bdev_op op, uint64_t offset, struct hg_iov buf,
                  struct hg_err *err);
 
 /* File or block device at path with O_DIRECT (falls back to buffered I/O with a warning where the
@@ -114,8 +114,8 @@ void hg_bdev_fault_set(struct hg_bdev *fault, const struct hg_bdev_fault_cfg *cf
  * kept, lost or torn. Afterwards the device may be used again through new channels. */
 void hg_bdev_crash(struct hg_bdev *fault);
 
-/* The process dies, the power stays: in-flight requests vanish as above, completed writes stay in the
- * volatile cache. */
+/* The process dies, the power stays: in-flight requests vanish as above, completed writes stay in
+ * the volatile cache. */
 void hg_bdev_kill(struct hg_bdev *fault);
 
 struct hg_bdev_fault_stats {

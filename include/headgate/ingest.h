@@ -35,7 +35,7 @@ struct hg_ingest_cfg {
     hg_ns hello_timeout;        /* [10 s] */
     hg_ns frame_timeout;        /* a frame once begun [30 s] */
     hg_ns idle;                 /* PING after, end after twice [60 s] */
-    hg_ns write_timeout;        /* source does not read [30 s] */
+    hg_ns write_timeout;        /* source does not read [30 s]; see hg_session_not_reading() */
     hg_ns open_timeout;         /* wait for a volume that is being released [10 s] */
     uint32_t no_space_retry_ms; /* advice in no_space [1000] */
     /* Asks the other shards to end sessions that hold this volume; NULL with one shard. */
@@ -57,6 +57,12 @@ void hg_ingest_drain(struct hg_ingest *ing, hg_ns now);
 
 /* Ends the session of this shard that holds the volume, if there is one. */
 void hg_ingest_fence(struct hg_ingest *ing, const char *volume, hg_ns now);
+
+/* Keeps a volume that a session of this shard holds from being given up, so that others may read it
+ * through the store: fills *vol and returns a hold, or NULL when no session here holds it. */
+struct hg_svol;
+struct hg_svol *hg_ingest_hold(struct hg_ingest *ing, const char *volume, struct hg_volume **vol);
+void hg_ingest_unhold(struct hg_ingest *ing, struct hg_svol *hold);
 
 /* Sessions alive, those that only wait for their writes included. */
 uint32_t hg_ingest_sessions(const struct hg_ingest *ing);
@@ -89,6 +95,10 @@ bool hg_session_blocked(const struct hg_session *s);
  * 0: nothing to say. */
 #define HG_SESSION_OUTPUT_MIN (HG_FRAME_HEADER + 8u + HG_PROTO_TEXT_MAX)
 uint32_t hg_session_output(struct hg_session *s, uint8_t *dst, uint32_t cap, hg_ns now);
+
+/* The connection below could not get rid of what the session said for write_timeout: ends the
+ * session (err_not_reading). */
+void hg_session_not_reading(struct hg_session *s, hg_ns now);
 
 /* True when everything was said: close_notify and FIN are next. */
 bool hg_session_finished(const struct hg_session *s);
@@ -154,6 +164,7 @@ void hg_session_info(const struct hg_session *s, struct hg_session_info *out);
 struct hg_ingest_counters {
     HG_INGEST_COUNTERS(HG_COUNTER_FIELD)
 };
+/* For display; any thread. */
 struct hg_counter_set hg_ingest_counter_set(const struct hg_ingest *ing);
 
 #endif /* HEADGATE_INGEST_H */

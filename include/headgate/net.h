@@ -49,7 +49,9 @@ enum hg_seg_kind {
 struct hg_seg {
     enum hg_seg_kind kind;
     struct rte_mbuf *m;  /* HG_SEG_TCP: data starts at the TCP header and ends with the IP
-                          * payload (padding cut). Else NULL. The receiver owns it. */
+                          * payload (padding cut). At least 20 bytes; the first 60, or as many as
+                          * there are, lie in the first segment, and no segment is empty. Else
+                          * NULL. The receiver owns it. */
     struct hg_flow flow; /* local = ours */
     uint32_t quoted_seq; /* ICMP kinds: sequence number in the quoted header (RFC 5927 4.1) */
     uint16_t mtu;
@@ -95,15 +97,20 @@ struct hg_net_cfg {
     struct hg_ip addr;        /* ours */
     unsigned prefix_len;      /* of the local network */
     struct hg_ip gateway;     /* all zero: none */
-    struct rte_mempool *pool; /* for ARP and ICMP packets */
-    unsigned neighbours_max;  /* 0: 1024 */
+    struct rte_mempool *pool; /* for ARP packets, and for flat copies of chains when the port takes
+                               * no chains: then its buffers must hold a frame of the MTU */
+    unsigned neighbours_max;  /* 0: 1024; at most 65536 */
     bool trust_csum;          /* as in struct hg_ethdev_cfg */
     bool accept_unsolicited;  /* learn from gratuitous ARP; off by default (spoofing) */
 };
 
 struct hg_net;
 
+/* 0, -EINVAL (address, prefix), -ENOMEM. The port and the pool stay the caller's. */
+/* 0, or a negative errno and a sentence. With queue 0 it announces the address (RFC 5227 2.3) in
+ * the first calls of hg_net_poll(). Port and pool must outlive it. */
 int hg_net_create(const struct hg_net_cfg *cfg, hg_ns now, struct hg_net **out, struct hg_err *err);
+/* Frees packets that still wait for a neighbour. */
 void hg_net_destroy(struct hg_net *net);
 
 /* Takes ownership of pkts[0..n). Fills segs (room for n) and returns how many. Drops are counted.
@@ -117,7 +124,9 @@ unsigned hg_net_input(struct hg_net *net, struct rte_mbuf **pkts, unsigned n, hg
 #define HG_NET_HEADROOM 64
 void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now);
 
-/* Hands everything queued to the port. */
+/* Hands what is queued to the port, to be called once per loop turn. What the port has no room for
+ * stays queued for the next call (64 packets at most; beyond that, and when a port takes nothing
+ * for 64 calls, packets are dropped and counted). */
 void hg_net_flush(struct hg_net *net);
 
 /* ARP retries and ageing; call at least every 100 ms. */
@@ -126,7 +135,7 @@ void hg_net_poll(struct hg_net *net, hg_ns now);
 /* The MTU towards a remote address: the port's. */
 uint16_t hg_net_mtu(const struct hg_net *net, const struct hg_ip *remote);
 
-/* A neighbour that another shard's queue learnt (ARP arrives on one queue only). */
+/* A neighbour that another shard's queue learnt (ARP arrives on one queue only); IPv4. */
 void hg_net_learn(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
                   hg_ns now);
 /* Neighbours learnt since the last call, for the other shards; returns how many (<= max). */
@@ -136,6 +145,7 @@ struct hg_neighbour {
 };
 unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned max);
 
+/* For display; any thread. */
 struct hg_counter_set hg_net_counter_set(const struct hg_net *net);
 
 #endif /* HEADGATE_NET_H */

@@ -75,12 +75,18 @@ int hg_port_ethdev_stats(struct hg_port *port, struct hg_port_hw_stats *out);
 
 /* ---- wire ---- */
 
-/* Two ports joined back to back through bounded rings (depth packets per direction and queue, a
- * power of two); what one end sends the other receives. For one process: tests and simulation.
- * A packet that its sender still refers to (clones, more than one reference) is copied on the way,
- * so the receiver may write into what it gets. Packets larger than the MTU are our own mistake.
- * Each end is closed on its own; both before the pools of packets sent over them are freed. */
-int hg_port_wire_pair(const char *name, uint16_t n_queues, uint16_t mtu, unsigned depth,
-                      struct hg_port *out[2], struct hg_err *err);
+struct hg_wire_cfg {
+    const char *name;  /* in the ports' names and their MACs; need not be unique */
+    uint16_t n_queues; /* of each port */
+    uint16_t mtu;
+    unsigned depth; /* packets per direction and queue, a power of two up to 2^20 */
+};
+
+/* Two ports joined back to back through bounded rings; what one end sends the other receives. For
+ * one process: tests and simulation. A packet that its sender still refers to (clones, more than
+ * one reference) is copied on the way, so the receiver may write into what it gets. Packets larger
+ * than the MTU are our own mistake. Each end is closed on its own; both before the pools of packets
+ * sent over them are freed. 0, -EINVAL, -ENOMEM. */
+int hg_port_wire_pair(const struct hg_wire_cfg *cfg, struct hg_port *out[2], struct hg_err *err);
 
 #endif /* HEADGATE_PORT_H */

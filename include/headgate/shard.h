@@ -38,6 +38,7 @@ struct hg_shard_cfg {
     uint16_t listen_port;        /* native protocol [1500] */
     hg_ns handshake_timeout;     /* [10 s] */
     hg_ns linger;                /* wait for the peer's FIN after ours [5 s] */
+    hg_ns settle;                /* hg_shard_destroy() waits for devices at most [1 s] */
 };
 
 int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard **out,
@@ -71,8 +72,13 @@ struct hg_call {
 };
 int hg_shard_call(struct hg_shard *shard, struct hg_call *call);
 
+/* Its parts, for functions that run on the shard through hg_shard_call(). */
 struct hg_store *hg_shard_store(struct hg_shard *shard);
+/* See hg_shard_store(). */
 struct hg_arena *hg_shard_arena(struct hg_shard *shard);
+/* See hg_shard_store(). */
+struct hg_ingest *hg_shard_ingest(struct hg_shard *shard);
+/* 0 .. n_shards - 1. */
 unsigned hg_shard_id(const struct hg_shard *shard);
 
 #define HG_SHARD_COUNTERS(X)                                                                       \

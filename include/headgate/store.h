@@ -181,6 +181,7 @@ bool hg_pool_volume(const struct hg_pool *pool, unsigned index, struct hg_volume
 struct hg_store_counters {
     HG_STORE_COUNTERS(HG_COUNTER_FIELD)
 };
+/* For display; any thread. */
 struct hg_counter_set hg_store_counter_set(const struct hg_store *store);
 
 #endif /* HEADGATE_STORE_H */

@@ -106,7 +106,9 @@ struct hg_tcp_event {
  * order in which they became ready. */
 unsigned hg_tcp_events(struct hg_tcp *tcp, struct hg_tcp_event *ev, unsigned max);
 
+/* The service's pointer, handed back with every event. */
 void hg_tcp_set_user(struct hg_tcp_conn *conn, void *user);
+/* As set; NULL before. */
 void *hg_tcp_user(const struct hg_tcp_conn *conn);
 
 /* ---- receiving ---- */
@@ -208,6 +210,7 @@ struct hg_tcp_counters {
     HG_TCP_COUNTERS(HG_COUNTER_FIELD)
 };
 
+/* For display; any thread. */
 struct hg_counter_set hg_tcp_counter_set(const struct hg_tcp *tcp);
 
 #endif /* HEADGATE_TCP_H */

@@ -75,7 +75,7 @@ enum hg_tls_state hg_tls_state(const struct hg_tls *tls);
 /* What hg_tls_open() did with the front of the input. */
 struct hg_tls_opened {
     uint32_t consumed; /* input bytes used, 0 when the record is not complete yet */
-    uint32_t len;      /* plaintext bytes of application data written to dst, may be 0 */
+    uint32_t len;      /* plaintext bytes of application data at dst->base, may be 0 */
 };
 
 /* Looks at the record at the front of in[]: returns the room hg_tls_open() will need in dst for it
@@ -85,17 +85,19 @@ uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned
 
 /* Processes at most one record from the front of in[] (a scatter list over packet buffers, in
  * order; never modified). Application data is decrypted into dst in one pass, which also makes it
- * contiguous; dst must have the room that hg_tls_peek() told, or HG_TLS_MAX_RECORD. Bytes of dst
+ * contiguous; dst->len must be the room that hg_tls_peek() told, or HG_TLS_MAX_RECORD. Bytes of dst
  * past len are scratch. Handshake, alert and key-update records are dealt with inside; afterwards
  * look at hg_tls_pending(). 0 or -EPROTO (state is HG_TLS_FAILED, the alert is pending and
- * hg_tls_error() has a sentence). */
-int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
-                uint32_t dst_cap, struct hg_tls_opened *res);
+ * hg_tls_error() has a sentence), or -EINVAL when dst is smaller than promised (nothing happened).
+ */
+int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, const struct hg_iov *dst,
+                struct hg_tls_opened *res);
 
 /* Seals one application-data record of up to HG_TLS_MAX_PLAINTEXT bytes gathered from in[] into dst
  * (cap >= sum + HG_TLS_OVERHEAD). in[0] may lie inside dst at exactly dst + hg_tls_seal_offset()
- * for in-place work. Returns the record's length or -EPIPE/-EINVAL. Records sealed must be sent in
- * order, after what hg_tls_take() gave before them. */
+ * for in-place work. Returns the record's length or -EPIPE/-EINVAL, or -EAGAIN while
+ * hg_tls_pending() is not 0: take that first. So the order of the calls of seal and take is the
+ * order in which their bytes must be sent. */
 int hg_tls_seal(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
                 uint32_t cap);
 uint32_t hg_tls_seal_offset(const struct hg_tls *tls);
@@ -141,6 +143,7 @@ const char *hg_tls_error(const struct hg_tls *tls);
 struct hg_tls_counters {
     HG_TLS_COUNTERS(HG_COUNTER_FIELD)
 };
+/* For display; any thread. */
 struct hg_counter_set hg_tls_counter_set(const struct hg_tls_shard *shard);
 
 #endif /* HEADGATE_TLS_H */

@@ -120,11 +120,13 @@ uint32_t hg_ingest_sessions(const struct hg_ingest *ing)
 
 void session_make_ready(struct hg_session *s)
 {
-    if (s->ready || s->closed)
+    if (s->closed)
         return;
-    s->ready = true;
     if (s->output_since == 0)
         s->output_since = s->ing->now;
+    if (s->ready)
+        return;
+    s->ready = true;
     TAILQ_INSERT_TAIL(&s->ing->ready, s, ready_link);
 }
 
@@ -145,6 +147,9 @@ unsigned hg_ingest_ready(struct hg_ingest *ing, void **user, unsigned max)
     while (n < max && (s = TAILQ_FIRST(&ing->ready)) != NULL) {
         TAILQ_REMOVE(&ing->ready, s, ready_link);
         s->ready = false;
+        if (s->blocked) /* both at once: named once */
+            TAILQ_REMOVE(&ing->blocked, s, blocked_link);
+        s->blocked = false;
         user[n++] = s->user;
     }
     /* Whoever is blocked is asked again each turn, oldest first; asking costs one failed
@@ -316,6 +321,15 @@ void session_fail(struct hg_session *s, unsigned code, const char *fmt, ...)
 
 /* ---- time ---- */
 
+void hg_session_not_reading(struct hg_session *s, hg_ns now)
+{
+    s->ing->now = now;
+    session_fail(s, HG_PROTO_NOT_READING, "it did not read for %u s",
+                 (unsigned)(s->ing->cfg.write_timeout / HG_SEC(1)));
+    s->finished = true; /* there is no way to say it */
+    session_make_ready(s);
+}
+
 static void session_tick(struct hg_session *s, hg_ns now)
 {
     const struct hg_ingest_cfg *c = &s->ing->cfg;
@@ -327,12 +341,8 @@ static void session_tick(struct hg_session *s, hg_ns now)
     if (s->frame_started != 0 && !s->blocked && now - s->frame_started >= c->frame_timeout)
         session_fail(s, HG_PROTO_TOO_SLOW, "a frame was not complete after %u s",
                      (unsigned)(c->frame_timeout / HG_SEC(1)));
-    if (s->output_since != 0 && now - s->output_since >= c->write_timeout) {
-        session_fail(s, HG_PROTO_NOT_READING, "nothing could be sent for %u s",
-                     (unsigned)(c->write_timeout / HG_SEC(1)));
-        s->finished = true; /* there is no way to say it */
-        session_make_ready(s);
-    }
+    if (s->output_since != 0 && now - s->output_since >= c->write_timeout)
+        hg_session_not_reading(s, now);
     if (s->state == S_OPEN && quiet >= 2 * c->idle) {
         session_fail(s, HG_PROTO_IDLE, "silent for %u s", (unsigned)(quiet / HG_SEC(1)));
     } else if (s->state == S_OPEN && quiet >= c->idle && s->ping_sent < s->last_rx + c->idle) {

@@ -58,13 +58,15 @@ static struct hg_ireq *ireq_for_frame(struct hg_session *s)
     if (r == NULL)
         return NULL;
     *r = (struct hg_ireq){
-        .base = {.done = ireq_done, .vol = s->svol->vol, .offset = s->frame.offset},
+        .base = {.done = ireq_done, .vol = s->svol->vol},
         .svol = s->svol,
         .seq = s->frame.seq,
         .epoch = s->frame.epoch,
         .cost = hg_frame_cost(&s->frame),
         .type = s->frame.type,
     };
+    if (s->frame.type != HG_FRAME_BARRIER) /* whose offset is a count of bytes */
+        r->base.offset = s->frame.offset;
     return r;
 }
 

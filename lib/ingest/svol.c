@@ -190,6 +190,28 @@ void hg_ingest_fence(struct hg_ingest *ing, const char *volume, hg_ns now)
     }
 }
 
+struct hg_svol *hg_ingest_hold(struct hg_ingest *ing, const char *volume, struct hg_volume **vol)
+{
+    struct hg_svol *v;
+
+    LIST_FOREACH(v, &ing->svols, all)
+    {
+        if (v->vol != NULL && v->state != V_OPENING && strcmp(v->name, volume) == 0) {
+            v->sess->inflight++;
+            *vol = v->vol;
+            return v;
+        }
+    }
+    return NULL;
+}
+
+void hg_ingest_unhold(struct hg_ingest *ing, struct hg_svol *hold)
+{
+    (void)ing;
+    hold->sess->inflight--;
+    session_maybe_free(hold->sess);
+}
+
 /* Section 4, OPEN. A handle whose open was refused may be used again. */
 enum step svol_open(struct hg_session *s)
 {

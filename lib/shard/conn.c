@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CONN_TICK HG_SEC(1)
+
 static void conn_log(struct hg_conn *c, enum hg_log_level level, const char *what, const char *why)
 {
     hg_log_limited(&c->shard->log_limit, c->shard->now, level, "conn", "%s: %s%s%s", c->peer, what,
@@ -102,8 +104,31 @@ static void conn_close(struct hg_conn *c)
     conn_queue(c);
 }
 
+/* Once a second: a peer that lets our bytes lie unacknowledged does not read, even if what we have
+ * to say is little enough to fit TCP's buffer. */
+static void conn_tick(struct hg_conn *c)
+{
+    struct hg_shard *sh = c->shard;
+    struct hg_tcp_info info;
+
+    hg_tcp_conn_info(c->tcp, &info);
+    if (info.unacked + info.unsent == 0 || info.bytes_out - info.unacked != c->acked) {
+        c->acked = info.bytes_out - info.unacked;
+        c->acked_at = sh->now;
+    } else if (sh->now - c->acked_at >= sh->cfg.ingest.write_timeout) {
+        hg_session_not_reading(c->sess, sh->now);
+        conn_close(c);
+        return;
+    }
+    hg_wheel_arm(&sh->wheel, &c->timer, sh->now + CONN_TICK);
+}
+
 void conn_timeout(struct hg_conn *c)
 {
+    if (c->state == C_SESSION) {
+        conn_tick(c);
+        return;
+    }
     if (c->state == C_HANDSHAKE) {
         c->shard->count.handshake_timeouts++;
         conn_log(c, HG_LOG_WARN, "TLS handshake took too long", "");
@@ -240,7 +265,8 @@ static void session_begin(struct hg_conn *c)
 {
     struct hg_shard *sh = c->shard;
 
-    hg_wheel_stop(&sh->wheel, &c->timer);
+    c->acked_at = sh->now;
+    hg_wheel_arm(&sh->wheel, &c->timer, sh->now + CONN_TICK);
     c->sess = hg_session_create(sh->ingest, hg_tls_peer_name(c->tls), c->peer, c, sh->now);
     if (c->sess == NULL) {
         conn_log(c, HG_LOG_WARN, "no room for another session", hg_tls_peer_name(c->tls));
@@ -258,6 +284,7 @@ void conn_handshake(struct hg_conn *c)
 {
     struct hg_shard *sh = c->shard;
     struct hg_iov iov[PEEK_IOV];
+    struct hg_iov dst = {.len = HG_TLS_MAX_RECORD};
     struct hg_tls_opened res = {0};
     unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
     int rc;
@@ -267,8 +294,8 @@ void conn_handshake(struct hg_conn *c)
         conn_queue(c);
         return;
     }
-    rc = hg_tls_open(c->tls, iov, n, sh->record_free[sh->n_record_free - 1], HG_TLS_MAX_RECORD,
-                     &res);
+    dst.base = sh->record_free[sh->n_record_free - 1];
+    rc = hg_tls_open(c->tls, iov, n, &dst, &res);
     hg_tcp_consume(c->tcp, res.consumed);
     sh->count.handshake_steps++;
     if (rc != 0) {
@@ -319,20 +346,21 @@ static enum record run_record(struct hg_conn *c)
     struct hg_iov iov[PEEK_IOV];
     struct hg_tls_opened res = {0};
     unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
-    uint32_t room = hg_tls_peek(c->tls, iov, n);
-    uint8_t *sink = room == 0 ? NULL : hg_session_sink(c->sess, room);
-    bool direct = sink != NULL;
+    struct hg_iov dst = {.len = hg_tls_peek(c->tls, iov, n)};
+    bool direct;
 
+    dst.base = dst.len == 0 ? NULL : hg_session_sink(c->sess, dst.len);
+    direct = dst.base != NULL;
     if (!direct) {
         if (sh->n_record_free == 0) {
             sh->count.no_record_buffer++;
             conn_queue(c);
             return RECORD_STOP;
         }
-        sink = sh->record_free[sh->n_record_free - 1];
-        room = HG_TLS_MAX_RECORD;
+        dst.base = sh->record_free[sh->n_record_free - 1];
+        dst.len = HG_TLS_MAX_RECORD;
     }
-    if (hg_tls_open(c->tls, iov, n, sink, room, &res) != 0) {
+    if (hg_tls_open(c->tls, iov, n, &dst, &res) != 0) {
         conn_tls_failed(c);
         return RECORD_STOP;
     }
@@ -340,7 +368,7 @@ static enum record run_record(struct hg_conn *c)
         return RECORD_NONE;
     hg_tcp_consume(c->tcp, res.consumed);
     if (res.len != 0)
-        deliver(c, sink, res.len, direct);
+        deliver(c, dst.base, res.len, direct);
     return hg_session_blocked(c->sess) ? RECORD_STOP : RECORD_DONE;
 }
 

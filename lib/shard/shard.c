@@ -129,6 +129,8 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
     work += run_timers(sh);
     hg_tcp_poll(sh->tcp, now);
     hg_net_poll(sh->net, now);
+    if (sh->n_peers > 1)
+        peers_share_neighbours(sh);
     hg_net_flush(sh->net);
     sh->count.turns++;
     return work;
@@ -186,6 +188,11 @@ struct hg_store *hg_shard_store(struct hg_shard *sh)
 struct hg_arena *hg_shard_arena(struct hg_shard *sh)
 {
     return sh->arena;
+}
+
+struct hg_ingest *hg_shard_ingest(struct hg_shard *sh)
+{
+    return sh->ingest;
 }
 
 unsigned hg_shard_id(const struct hg_shard *sh)

@@ -30,12 +30,16 @@ static void defaults(struct hg_shard_cfg *c)
         c->handshake_timeout = HG_SEC(10);
     if (c->linger == 0)
         c->linger = HG_SEC(5);
+    if (c->settle == 0)
+        c->settle = HG_SEC(1);
     /* Output is made from state, so a deep send buffer would only pin packet buffers for sources
      * that do not read. */
     if (c->tcp.snd_buf == 0)
         c->tcp.snd_buf = 16384;
     if (c->tcp.conns_max == 0)
         c->tcp.conns_max = 2 * c->conns_max;
+    if (c->ingest.write_timeout == 0)
+        c->ingest.write_timeout = HG_SEC(30);
     if (c->ingest.sessions_max == 0)
         c->ingest.sessions_max = c->conns_max;
 }
@@ -73,7 +77,7 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
         (sh->cfg.arena_bytes + HG_ARENA_MAX_BLOCK - 1) & ~((size_t)HG_ARENA_MAX_BLOCK - 1);
     sh->arena_mem =
         rte_malloc_socket("hg_arena", sh->arena_len, HG_ARENA_MAX_BLOCK, sh->cfg.socket);
-    sh->record_mem = rte_malloc_socket("hg_records", (size_t)RECORD_BUFFERS * HG_TLS_MAX_RECORD,
+    sh->record_mem = rte_malloc_socket("hg_records", (size_t)RECORD_BUFFERS * RECORD_ROOM,
                                        RTE_CACHE_LINE_SIZE, sh->cfg.socket);
     sh->conns = calloc(sh->cfg.conns_max, sizeof *sh->conns);
     if (sh->arena_mem == NULL || sh->record_mem == NULL || sh->conns == NULL ||
@@ -82,7 +86,7 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
                        "shard %u: %zu MiB of payload buffers: not enough EAL memory ([eal] memory)",
                        sh->cfg.id, sh->arena_len >> 20);
     for (unsigned i = 0; i < RECORD_BUFFERS; i++)
-        sh->record_free[sh->n_record_free++] = sh->record_mem + (size_t)i * HG_TLS_MAX_RECORD;
+        sh->record_free[sh->n_record_free++] = sh->record_mem + (size_t)i * RECORD_ROOM;
     for (uint32_t i = 0; i < sh->cfg.conns_max; i++)
         TAILQ_INSERT_TAIL(&sh->free_conns, &sh->conns[i], link);
     return 0;
@@ -130,39 +134,6 @@ static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 
 /* ---- the service ---- */
 
-/* A fence on its way to another shard; made on the slow path of OPEN, freed when it has run. */
-struct fence_call {
-    struct hg_call call;
-    char volume[HG_VOLUME_NAME_MAX];
-};
-
-static void fence_run(struct hg_shard *sh, struct hg_call *call, hg_ns now)
-{
-    struct fence_call *f = HG_CONTAINER_OF(call, struct fence_call, call);
-
-    hg_ingest_fence(sh->ingest, f->volume, now);
-    free(f);
-}
-
-static void fence_others(void *arg, const char *volume)
-{
-    struct hg_shard *sh = arg;
-
-    for (unsigned i = 0; i < sh->n_peers; i++) {
-        struct fence_call *f;
-
-        if (sh->peers[i] == sh)
-            continue;
-        f = calloc(1, sizeof *f);
-        if (f == NULL)
-            return; /* OPEN is tried again, and with it the fence */
-        f->call.fn = fence_run;
-        snprintf(f->volume, sizeof f->volume, "%s", volume);
-        if (hg_shard_call(sh->peers[i], &f->call) != 0)
-            free(f);
-    }
-}
-
 static int make_service(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 {
     int rc;
@@ -175,7 +146,7 @@ static int make_service(struct hg_shard *sh, hg_ns now, struct hg_err *err)
         return rc;
     sh->cfg.ingest.store = sh->store;
     sh->cfg.ingest.arena = sh->arena;
-    sh->cfg.ingest.fence = fence_others;
+    sh->cfg.ingest.fence = peers_fence;
     sh->cfg.ingest.fence_arg = sh;
     return hg_ingest_create(&sh->cfg.ingest, now, &sh->ingest, err);
 }
@@ -222,7 +193,8 @@ static void settle_store(struct hg_shard *sh)
 {
     hg_ns now = sh->now;
 
-    for (unsigned i = 0; i < 100000 && !hg_store_idle(sh->store); i++) {
+    for (hg_ns waited = 0; waited < sh->cfg.settle && !hg_store_idle(sh->store);
+         waited += HG_US(10)) {
         now += HG_MS(1);
         hg_store_poll(sh->store, now);
         rte_delay_us_block(10);

@@ -32,6 +32,7 @@
 #define HANDSHAKES_PER_TURN 1
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
+#define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
 #define PEEK_IOV 64
 
 enum conn_state {
@@ -50,7 +51,9 @@ struct hg_conn {
     uint32_t stash_off, stash_len;
     enum conn_state state;
     bool in_use, queued, handshake_queued, eof;
-    struct hg_timer timer; /* handshake or linger deadline */
+    struct hg_timer timer; /* handshake or linger deadline, or the session's next look */
+    uint64_t acked;        /* payload bytes the peer had acknowledged at acked_at */
+    hg_ns acked_at;        /* last time it acknowledged more, or had nothing to acknowledge */
     char peer[64];         /* "192.0.2.7:40112", for logs */
 };
 
@@ -98,5 +101,9 @@ void conn_flush(struct hg_conn *c);
 void conn_timeout(struct hg_conn *c);
 void conn_drain(struct hg_conn *c);
 void conn_free(struct hg_conn *c);
+
+/* peers.c */
+void peers_fence(void *shard, const char *volume);
+void peers_share_neighbours(struct hg_shard *sh);
 
 #endif /* HG_LIB_SHARD_SHARD_PRIV_H */

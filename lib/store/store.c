@@ -59,7 +59,7 @@ static int open_channels(struct hg_store *store, unsigned depth, struct hg_err *
 
     for (unsigned i = 0; i < store->geo.n_dev; i++) {
         struct store_dev *d = &store->dev[i];
-        int rc = hg_bdev_chan_open(store->pool->devs[i], depth, &mem, 1, &d->chan, err);
+        int rc = hg_bdev_chan_open(store->pool->devs[i], depth, &mem, &d->chan, err);
 
         if (rc != 0)
             return rc;

@@ -195,23 +195,29 @@ static bool layout_next(struct layout *l)
     return true;
 }
 
+/* What goes to consecutive places of one device. */
+struct run {
+    struct hg_iov *iov;
+    unsigned n;
+    uint64_t offset; /* bytes on the device */
+};
+
 /* Cuts a device's run of iovs into requests of at most HG_BDEV_IOV_MAX. */
-static void queue_run(struct hg_store *store, struct store_batch *b, unsigned dev,
-                      struct hg_iov *iov, unsigned n, uint64_t offset)
+static void queue_run(struct hg_store *store, struct store_batch *b, unsigned dev, struct run r)
 {
-    while (n > 0) {
-        unsigned part = n < HG_BDEV_IOV_MAX ? n : HG_BDEV_IOV_MAX;
+    while (r.n > 0) {
+        unsigned part = r.n < HG_BDEV_IOV_MAX ? r.n : HG_BDEV_IOV_MAX;
         struct store_io *sio = &b->io[b->ios_left++];
 
         assert(b->ios_left <= STORE_BATCH_IOS);
         *sio = (struct store_io){
-            .io = {.op = HG_BDEV_WRITE, .iovcnt = (uint16_t)part, .iov = iov, .offset = offset},
+            .io = {.op = HG_BDEV_WRITE, .iovcnt = (uint16_t)part, .iov = r.iov, .offset = r.offset},
             .kind = SIO_BATCH,
             .ctx = b};
         for (unsigned i = 0; i < part; i++)
-            offset += iov[i].len;
-        iov += part;
-        n -= part;
+            r.offset += r.iov[i].len;
+        r.iov += part;
+        r.n -= part;
         store_io_queue(store, dev, sio);
     }
 }
@@ -241,7 +247,7 @@ static void queue_writes(struct hg_store *store, struct store_batch *b)
         if (count[d] == 0)
             continue;
         b->dev_mask |= 1u << d;
-        queue_run(store, b, d, b->iov + start[d], count[d], offset[d]);
+        queue_run(store, b, d, (struct run){b->iov + start[d], count[d], offset[d]});
     }
 }
 

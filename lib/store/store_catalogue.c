@@ -84,10 +84,11 @@ int store_cat_format(struct hg_bdev *dev, const uint8_t *pool_uuid, struct hg_er
     for (unsigned copy = 0; rc == 0 && copy < 2; copy++) {
         empty->cat_gen = copy + 1;
         put_head(head, empty, 0, hg_crc32c(NULL, 0));
-        rc = hg_bdev_sync(dev, HG_BDEV_WRITE, STORE_CAT_AT(copy), head, sizeof *head, err);
+        rc = hg_bdev_sync(dev, HG_BDEV_WRITE, STORE_CAT_AT(copy), hg_iov_of(head, sizeof *head),
+                          err);
     }
     if (rc == 0)
-        rc = hg_bdev_sync(dev, HG_BDEV_FLUSH, 0, NULL, 0, err);
+        rc = hg_bdev_sync(dev, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0), err);
 out:
     free(head);
     free(empty);
@@ -139,13 +140,14 @@ static int read_copy(struct hg_pool *pool, unsigned dev, unsigned copy, uint64_t
     int rc;
 
     *generation = 0;
-    rc = hg_bdev_sync(pool->devs[dev], HG_BDEV_READ, STORE_CAT_AT(copy), head, HG_BLOCK, err);
+    rc = hg_bdev_sync(pool->devs[dev], HG_BDEV_READ, STORE_CAT_AT(copy), hg_iov_of(head, HG_BLOCK),
+                      err);
     if (rc != 0 || !head_ok(pool, head))
         return rc;
     bytes = cat_bytes(hg_le32_get(head->n_volumes)) - HG_BLOCK;
     if (bytes != 0)
-        rc = hg_bdev_sync(pool->devs[dev], HG_BDEV_READ, STORE_CAT_AT(copy) + HG_BLOCK, entries,
-                          bytes, err);
+        rc = hg_bdev_sync(pool->devs[dev], HG_BDEV_READ, STORE_CAT_AT(copy) + HG_BLOCK,
+                          hg_iov_of(entries, bytes), err);
     if (rc == 0 && entries_ok(head, (struct store_vol_disk *)entries))
         *generation = hg_le64_get(head->generation);
     return rc;
@@ -224,9 +226,9 @@ int store_cat_write(struct hg_pool *pool, struct hg_err *err)
     int rc = 0;
 
     for (unsigned i = 0; rc == 0 && i < pool->geo.n_dev; i++)
-        rc = hg_bdev_sync(pool->devs[i], HG_BDEV_WRITE, at, pool->cat_buf, bytes, err);
+        rc = hg_bdev_sync(pool->devs[i], HG_BDEV_WRITE, at, hg_iov_of(pool->cat_buf, bytes), err);
     for (unsigned i = 0; rc == 0 && i < pool->geo.n_dev; i++)
-        rc = hg_bdev_sync(pool->devs[i], HG_BDEV_FLUSH, 0, NULL, 0, err);
+        rc = hg_bdev_sync(pool->devs[i], HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0), err);
     if (rc == 0)
         store_cat_committed(pool);
     return rc;

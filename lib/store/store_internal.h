@@ -451,9 +451,12 @@ int store_bio_open(struct store_bio *bio, const struct hg_pool *pool, struct hg_
 void store_bio_close(struct store_bio *bio);
 /* One block each; n <= STORE_BIO_DEPTH. The error names the device. */
 int store_bio_run(struct store_bio *bio, struct store_bio_req *req, unsigned n, struct hg_err *err);
-/* `blocks` blocks of a segment into buf. */
-int store_bio_read(struct store_bio *bio, uint32_t seg, uint32_t block, uint32_t blocks,
-                   uint8_t *buf, struct hg_err *err);
+/* Consecutive blocks of a segment. */
+struct store_span {
+    uint32_t seg, block, blocks;
+};
+/* The blocks of a span into buf. */
+int store_bio_read(struct store_bio *bio, struct store_span span, uint8_t *buf, struct hg_err *err);
 int store_bio_flush(struct store_bio *bio, struct hg_err *err);
 
 /* ---- store_batch.c ---- */

@@ -125,7 +125,7 @@ int store_bio_open(struct store_bio *bio, const struct hg_pool *pool, struct hg_
     memset(bio, 0, sizeof *bio);
     bio->pool = pool;
     for (unsigned i = 0; i < pool->geo.n_dev; i++) {
-        int rc = hg_bdev_chan_open(pool->devs[i], STORE_BIO_DEPTH, NULL, 0, &bio->chan[i], err);
+        int rc = hg_bdev_chan_open(pool->devs[i], STORE_BIO_DEPTH, NULL, &bio->chan[i], err);
 
         if (rc != 0) {
             store_bio_close(bio);
@@ -180,24 +180,23 @@ int store_bio_run(struct store_bio *bio, struct store_bio_req *req, unsigned n, 
     return 0;
 }
 
-int store_bio_read(struct store_bio *bio, uint32_t seg, uint32_t block, uint32_t blocks,
-                   uint8_t *buf, struct hg_err *err)
+int store_bio_read(struct store_bio *bio, struct store_span span, uint8_t *buf, struct hg_err *err)
 {
-    while (blocks > 0) {
+    while (span.blocks > 0) {
         struct store_bio_req req[STORE_BIO_DEPTH];
         unsigned n = 0;
         int rc;
 
-        for (; n < STORE_BIO_DEPTH && blocks > 0; n++) {
-            struct store_place at = store_place(&bio->pool->geo, seg, block);
-            uint32_t part = at.blocks < blocks ? at.blocks : blocks;
+        for (; n < STORE_BIO_DEPTH && span.blocks > 0; n++) {
+            struct store_place at = store_place(&bio->pool->geo, span.seg, span.block);
+            uint32_t part = at.blocks < span.blocks ? at.blocks : span.blocks;
 
             req[n] = (struct store_bio_req){.io = {.op = HG_BDEV_READ, .offset = at.offset},
                                             .iov = {buf, part * HG_BLOCK},
                                             .dev = at.dev};
             buf += (size_t)part * HG_BLOCK;
-            block += part;
-            blocks -= part;
+            span.block += part;
+            span.blocks -= part;
         }
         rc = store_bio_run(bio, req, n, err);
         if (rc != 0)

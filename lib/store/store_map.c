@@ -199,10 +199,11 @@ static uint64_t skip_to_leaf(const struct store_map *map, uint64_t from, uint64_
     return from < to ? from : to;
 }
 
-uint64_t store_map_unmap(struct store_map *map, struct store_leaves *leaves, uint64_t from,
-                         uint64_t to, store_budget *budget, void (*gone)(void *arg, uint64_t pbn),
-                         void *arg)
+uint64_t store_map_unmap(struct store_map *map, struct store_leaves *leaves,
+                         struct store_range range, store_budget *budget, struct store_gone gone)
 {
+    uint64_t from = range.from, to = range.to;
+
     while (from<to && * budget> 0) {
         struct store_leaf *leaf;
         uint64_t end;
@@ -216,7 +217,7 @@ uint64_t store_map_unmap(struct store_map *map, struct store_leaves *leaves, uin
 
             if (!e->mapped)
                 continue;
-            gone(arg, store_map_pbn(e));
+            gone.fn(gone.arg, store_map_pbn(e));
             e->mapped = 0;
             leaf->mapped--;
             count_mapped(map, -1);

@@ -79,11 +79,19 @@ uint64_t store_map_set(struct store_map *map, struct store_leaves *leaves, uint6
 /* Bounds the work of one call: what is left after it. A leaf costs 1. */
 typedef uint32_t store_budget;
 
-/* Unmaps [from, to) and calls gone() for what was mapped. Returns where it stopped: `to`, or less
- * when the budget ran out. */
-uint64_t store_map_unmap(struct store_map *map, struct store_leaves *leaves, uint64_t from,
-                         uint64_t to, store_budget *budget, void (*gone)(void *arg, uint64_t pbn),
-                         void *arg);
+/* Whom to tell of every block that a call unmaps. */
+struct store_gone {
+    void (*fn)(void *arg, uint64_t pbn);
+    void *arg;
+};
+
+struct store_range {
+    uint64_t from, to; /* blocks; `to` is not part of it */
+};
+
+/* Unmaps a range. Returns where it stopped: range.to, or less when the budget ran out. */
+uint64_t store_map_unmap(struct store_map *map, struct store_leaves *leaves,
+                         struct store_range range, store_budget *budget, struct store_gone gone);
 
 /* The first mapped (unmapped) block in [from, to), else `to`; less than that, with *budget 0, when
  * the budget ran out. */

@@ -22,7 +22,7 @@ static int flush_all(struct hg_pool *pool, struct hg_err *err)
     int rc = 0;
 
     for (unsigned i = 0; rc == 0 && i < pool->geo.n_dev; i++)
-        rc = hg_bdev_sync(pool->devs[i], HG_BDEV_FLUSH, 0, NULL, 0, err);
+        rc = hg_bdev_sync(pool->devs[i], HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0), err);
     return rc;
 }
 

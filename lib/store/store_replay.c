@@ -64,8 +64,9 @@ static int changed(const struct store_ref *ref, struct hg_err *err)
 static int verify_record(struct replay *r, const struct store_ref *ref, const struct store_rec *rec,
                          bool *good, struct hg_err *err)
 {
-    int rc =
-        store_bio_read(&r->bio, ref->seg, ref->off + 1 + rec->data, (uint32_t)rec->n, r->buf, err);
+    int rc = store_bio_read(
+        &r->bio, (struct store_span){ref->seg, ref->off + 1 + rec->data, (uint32_t)rec->n}, r->buf,
+        err);
 
     for (uint64_t i = 0; rc == 0 && i < rec->n; i++)
         *good &= hg_crc32c(r->buf + i * HG_BLOCK, HG_BLOCK) == hg_le32_get(rec->crc[i]);
@@ -84,7 +85,7 @@ static int verify_entry(struct replay *r, const struct store_ref *ref, bool *goo
     *good = true;
     if (hdr == NULL)
         return hg_fail(err, -ENOMEM, "no memory to read the log");
-    rc = store_bio_read(&r->bio, ref->seg, ref->off, 1, (uint8_t *)hdr, err);
+    rc = store_bio_read(&r->bio, (struct store_span){ref->seg, ref->off, 1}, (uint8_t *)hdr, err);
     if (rc == 0 && !store_log_parse(hdr, r->pool->uuid, &log))
         rc = changed(ref, err);
     if (rc == 0) {
@@ -203,8 +204,9 @@ static int apply_record(struct hg_pool *pool, const struct store_ref *ref,
     if (rec->type == STORE_REC_DATA)
         rc = apply_data(pool, vol, ref, rec, err);
     else if (rec->type == STORE_REC_ZERO)
-        store_map_unmap(&vol->map, &pool->boot_leaves, rec->block, rec->block + rec->n, &budget,
-                        gone, pool);
+        store_map_unmap(&vol->map, &pool->boot_leaves,
+                        (struct store_range){rec->block, rec->block + rec->n}, &budget,
+                        (struct store_gone){gone, pool});
     else if (rec->epoch > vol->epoch)
         vol->epoch = rec->epoch;
     if (rec->seq > vol->seq)

@@ -50,7 +50,7 @@ static int window_at(struct chain *c, uint32_t block, const struct store_log_dis
     if (block < c->win_at || block >= c->win_at + c->win_n) {
         c->win_at = block;
         c->win_n = left < WINDOW_BLOCKS ? left : WINDOW_BLOCKS;
-        rc = store_bio_read(c->bio, c->seg, block, c->win_n, c->window, err);
+        rc = store_bio_read(c->bio, (struct store_span){c->seg, block, c->win_n}, c->window, err);
     }
     *out = (const struct store_log_disk *)(c->window + (size_t)(block - c->win_at) * HG_BLOCK);
     return rc;

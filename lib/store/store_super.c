@@ -148,7 +148,7 @@ static uint8_t *probe(struct hg_bdev *dev, struct hg_err *err, int *rc)
     uint8_t *buf = aligned_alloc(HG_BLOCK, PROBE_BYTES);
 
     *rc = buf == NULL ? hg_fail(err, -ENOMEM, "device %s: no memory", dev->name)
-                      : hg_bdev_sync(dev, HG_BDEV_READ, 0, buf, PROBE_BYTES, err);
+                      : hg_bdev_sync(dev, HG_BDEV_READ, 0, hg_iov_of(buf, PROBE_BYTES), err);
     if (*rc != 0) {
         free(buf);
         return NULL;
@@ -198,9 +198,9 @@ static int write_super(struct hg_bdev *dev, uint64_t at, const struct store_supe
     if (disk == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory", dev->name);
     store_super_put(disk, super);
-    rc = hg_bdev_sync(dev, HG_BDEV_WRITE, at, disk, sizeof *disk, err);
+    rc = hg_bdev_sync(dev, HG_BDEV_WRITE, at, hg_iov_of(disk, sizeof *disk), err);
     if (rc == 0)
-        rc = hg_bdev_sync(dev, HG_BDEV_FLUSH, 0, NULL, 0, err);
+        rc = hg_bdev_sync(dev, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0), err);
     free(disk);
     return rc;
 }

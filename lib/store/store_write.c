@@ -121,8 +121,9 @@ static void gone(void *arg, uint64_t pbn)
 /* True when the volume's ZERO is through. */
 static bool zero_step(struct hg_store *store, struct hg_volume *vol, store_budget *budget)
 {
-    vol->zero_at = store_map_unmap(&vol->map, &store->leaves, vol->zero_at, vol->zero_end, budget,
-                                   gone, store);
+    vol->zero_at = store_map_unmap(&vol->map, &store->leaves,
+                                   (struct store_range){vol->zero_at, vol->zero_end}, budget,
+                                   (struct store_gone){gone, store});
     return vol->zero_at == vol->zero_end;
 }
 

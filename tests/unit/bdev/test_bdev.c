@@ -199,16 +199,16 @@ static void check_resize(struct device *d, grow_fn grow)
     struct hg_err err = {""};
 
     fill(buf, HG_BLOCK, 9);
-    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_WRITE, SIZE, buf, HG_BLOCK, &err) == -EINVAL);
+    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_WRITE, SIZE, hg_iov_of(buf, HG_BLOCK), &err) == -EINVAL);
     CU_ASSERT(strstr(err.text, d->dev->name) != NULL);
     grow(d, 2 * SIZE);
     CU_ASSERT(d->dev->size == SIZE);
     CU_ASSERT(hg_bdev_resize(d->dev) == 0);
     CU_ASSERT(d->dev->size == 2 * SIZE);
-    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_WRITE, SIZE, buf, HG_BLOCK, NULL) == 0);
-    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_FLUSH, 0, NULL, 0, NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_WRITE, SIZE, hg_iov_of(buf, HG_BLOCK), NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0), NULL) == 0);
     memset(buf, 0, HG_BLOCK);
-    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_READ, SIZE, buf, HG_BLOCK, NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(d->dev, HG_BDEV_READ, SIZE, hg_iov_of(buf, HG_BLOCK), NULL) == 0);
     CU_ASSERT(buf[1] == (uint8_t)(7 + 9));
     free(buf);
 }
@@ -225,8 +225,8 @@ static void check_all(open_fn open_device, grow_fn grow)
     open_device(&d);
     CU_ASSERT(d.dev->size == SIZE);
     CU_ASSERT(d.dev->block == 512 || d.dev->block == 4096);
-    CU_ASSERT_FATAL(hg_bdev_chan_open(d.dev, DEPTH, &mem, 1, &chan, NULL) == 0);
-    CU_ASSERT_FATAL(hg_bdev_chan_open(d.dev, DEPTH, NULL, 0, &second, NULL) == 0);
+    CU_ASSERT_FATAL(hg_bdev_chan_open(d.dev, DEPTH, &mem, &chan, NULL) == 0);
+    CU_ASSERT_FATAL(hg_bdev_chan_open(d.dev, DEPTH, NULL, &second, NULL) == 0);
     check_data(chan, mem.base);
     check_data(second, mem.base);
     check_iov(chan, mem.base);
@@ -280,8 +280,8 @@ static void test_uring_read_only(void)
     open_uring(&d);
     hg_bdev_close(d.dev);
     CU_ASSERT_FATAL(hg_bdev_uring_open(d.path, true, &d.dev, NULL) == 0);
-    CU_ASSERT(hg_bdev_sync(d.dev, HG_BDEV_WRITE, 0, buf, HG_BLOCK, NULL) == -EROFS);
-    CU_ASSERT(hg_bdev_sync(d.dev, HG_BDEV_READ, 0, buf, HG_BLOCK, NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(d.dev, HG_BDEV_WRITE, 0, hg_iov_of(buf, HG_BLOCK), NULL) == -EROFS);
+    CU_ASSERT(hg_bdev_sync(d.dev, HG_BDEV_READ, 0, hg_iov_of(buf, HG_BLOCK), NULL) == 0);
     close_device(&d);
     free(buf);
 }
@@ -294,7 +294,8 @@ static void test_uring_short_transfer(void)
 
     open_uring(&d);
     CU_ASSERT(truncate(d.path, SIZE - 32 * 1024) == 0);
-    CU_ASSERT(hg_bdev_sync(d.dev, HG_BDEV_READ, SIZE - 64 * 1024, buf, 64 * 1024, NULL) == -EIO);
+    CU_ASSERT(hg_bdev_sync(d.dev, HG_BDEV_READ, SIZE - 64 * 1024, hg_iov_of(buf, 64 * 1024),
+                           NULL) == -EIO);
     close_device(&d);
     free(buf);
 }

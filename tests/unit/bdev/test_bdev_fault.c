@@ -23,7 +23,7 @@ static void rig_open(struct rig *r, const struct hg_bdev_fault_cfg *cfg)
 {
     CU_ASSERT_FATAL(hg_bdev_mem_open("mem", SIZE, &r->mem, NULL) == 0);
     CU_ASSERT_FATAL(hg_bdev_fault_open(r->mem, cfg, &r->fault, NULL) == 0);
-    CU_ASSERT_FATAL(hg_bdev_chan_open(r->fault, 128, NULL, 0, &r->chan, NULL) == 0);
+    CU_ASSERT_FATAL(hg_bdev_chan_open(r->fault, 128, NULL, &r->chan, NULL) == 0);
     r->buf = aligned_alloc(HG_BLOCK, SIZE);
     CU_ASSERT_FATAL(r->buf != NULL);
 }
@@ -60,7 +60,7 @@ static unsigned sectors_of(struct rig *r, uint64_t offset, uint32_t len, uint8_t
 {
     unsigned n = 0;
 
-    CU_ASSERT(hg_bdev_sync(r->mem, HG_BDEV_READ, offset, r->buf, len, NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(r->mem, HG_BDEV_READ, offset, hg_iov_of(r->buf, len), NULL) == 0);
     for (uint32_t at = 0; at < len; at += SECTOR) {
         n += r->buf[at] == byte;
         for (uint32_t i = 1; i < SECTOR; i++)
@@ -147,7 +147,7 @@ static void test_usable_after_crash(uint64_t seed)
     CU_ASSERT(hg_bdev_submit(r.chan, &ptr, 1) == 0);
     CU_ASSERT(hg_bdev_poll(r.chan, &ptr, 1) == 0);
     hg_bdev_chan_close(r.chan);
-    CU_ASSERT_FATAL(hg_bdev_chan_open(r.fault, 4, NULL, 0, &r.chan, NULL) == 0);
+    CU_ASSERT_FATAL(hg_bdev_chan_open(r.fault, 4, NULL, &r.chan, NULL) == 0);
     CU_ASSERT(write_fill(&r, 0, HG_BLOCK, 0x44) == 0);
     CU_ASSERT(request(&r, HG_BDEV_FLUSH, 0, 0) == 0);
     CU_ASSERT(sectors_of(&r, 0, HG_BLOCK, 0x44) == 8);

@@ -228,7 +228,8 @@ static void access_block(struct rig *r, enum hg_bdev_op op, uint32_t seg, uint32
                       (uint64_t)(stripe / RIG_DEVS) * RIG_UNIT +
                       (uint64_t)(block % unit) * HG_BLOCK;
 
-    CU_ASSERT_FATAL(hg_bdev_sync(r->mem[stripe % RIG_DEVS], op, offset, buf, HG_BLOCK, NULL) == 0);
+    CU_ASSERT_FATAL(
+        hg_bdev_sync(r->mem[stripe % RIG_DEVS], op, offset, hg_iov_of(buf, HG_BLOCK), NULL) == 0);
 }
 
 void rig_peek(struct rig *r, uint32_t seg, uint32_t block, uint8_t *buf)

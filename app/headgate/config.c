@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of options, and loading, setting and printing by it. */
+#include "config.h"
+#include "units.h"
+#include <ctype.h>
+#include <errno.h>
+#include <headgate/net.h>
+#include <headgate/tls.h>
+#include <inttypes.h>
+#include <rte_cfgfile.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { TEXT, SIZE, COUNT, TIME, YESNO, CHOICE };
+
+struct option {
+    const char *section, *key;
+    enum kind kind;
+    size_t at;          /* offset in struct config */
+    const char *preset; /* default, as written in a profile */
+    uint64_t min, max;  /* SIZE, COUNT: bytes or number; TIME: ns */
+    const char *help;   /* CHOICE: "a|b: meaning" */
+};
+
+#define AT(field) offsetof(struct config, field)
+#define K UINT64_C(1024)
+#define M (K * K)
+#define G (K * M)
+#define T (K * G)
+
+static const struct option options[] = {
+    {"eal", "huge", YESNO, AT(huge), "no", 0, 0,
+     "use hugepages; they must be mounted and reserved"},
+    {"eal", "memory", SIZE, AT(memory), "0", 0, T,
+     "memory for buffers; 0: what this profile needs"},
+    {"eal", "args", TEXT, AT(eal_args), "", 0, 0, "more EAL arguments, separated by blanks"},
+    {"eal", "file-prefix", TEXT, AT(file_prefix), "", 0, 0,
+     "EAL file prefix; empty: one of its own for each process"},
+    {"eal", "pci", YESNO, AT(pci), "no", 0, 0, "probe PCI devices"},
+    {"cpu", "control", TEXT, AT(control_cpu), "0", 0, 0, "CPU of the control thread"},
+    {"cpu", "shards", TEXT, AT(shard_cpus), "1", 0, 0,
+     "CPUs of the shards, one each, separated by commas; may name the control CPU"},
+    {"cpu", "pin", YESNO, AT(pin), "yes", 0, 0, "bind threads to these CPUs"},
+    {"cpu", "idle-sleep", TIME, AT(idle_sleep), "0us", 0, HG_MS(10),
+     "sleep this long when a shard found no work for 1 ms; 0us: poll always"},
+    {"port", "vdev", TEXT, AT(vdev), "", 0, 0, "virtual device to make: net_tap0,iface=hg0"},
+    {"port", "device", TEXT, AT(device), "", 0, 0,
+     "DPDK device name or PCI address; empty: the virtual device"},
+    {"port", "address", TEXT, AT(address), "192.0.2.1/24", 0, 0, "our address and prefix length"},
+    {"port", "gateway", TEXT, AT(gateway), "", 0, 0, "default gateway; empty: local network only"},
+    {"port", "mtu", COUNT, AT(mtu), "0", 0, 9216, "0: the device's own"},
+    {"port", "rx-descriptors", COUNT, AT(rx_desc), "1024", 0, 32768, "0: the driver's default"},
+    {"port", "tx-descriptors", COUNT, AT(tx_desc), "1024", 0, 32768, "0: the driver's default"},
+    {"port", "rx-mbufs", COUNT, AT(rx_mbufs), "32768", 4096, 16 * M,
+     "packet buffers of 2 KiB per shard"},
+    {"port", "trust-checksums", YESNO, AT(trust_checksums), "no", 0, 0,
+     "skip software checks of TCP/IP checksums; for links that cannot corrupt (shared memory)"},
+    {"tcp", "receive-buffer", SIZE, AT(rcv_buf), "1M", 64 * K, G, "receive window per connection"},
+    {"tcp", "receive-memory", SIZE, AT(rcv_mem), "0", 0, T,
+     "packet buffers that receive queues may hold per shard; 0: three quarters of rx-mbufs"},
+    {"tcp", "connections", COUNT, AT(tcp_conns), "0", 0, 4 * M,
+     "connections in any state per shard; 0: twice ingest.connections"},
+    {"tcp", "keepalive", TIME, AT(keepalive), "75s", HG_SEC(1), HG_SEC(7200),
+     "probe after silence"},
+    {"tls", "certificate", TEXT, AT(cert), "", 0, 0, "our certificate chain, PEM"},
+    {"tls", "key", TEXT, AT(key), "", 0, 0, "our private key, PEM"},
+    {"tls", "ca", TEXT, AT(ca), "", 0, 0,
+     "CA bundle that sources' certificates must chain to, PEM"},
+    {"tls", "keylog", TEXT, AT(keylog), "", 0, 0,
+     "write traffic secrets there; DEBUGGING ONLY: breaks confidentiality"},
+    {"tls", "provider", CHOICE, AT(provider), "ipsec-mb", 0, 0,
+     "ipsec-mb|openssl: what protects records"},
+    {"tls", "handshake-timeout", TIME, AT(handshake_timeout), "10s", HG_MS(100), HG_SEC(600), ""},
+    {"ingest", "port", COUNT, AT(listen), "1500", 1, 65535, "TCP port of the native protocol"},
+    {"ingest", "connections", COUNT, AT(connections), "1024", 1, M, "connections per shard"},
+    {"ingest", "volumes", COUNT, AT(volumes), "64", 1, 4096, "volumes per session"},
+    {"ingest", "requests", COUNT, AT(requests), "8192", 64, M, "frames at the store per shard"},
+    {"ingest", "max-extent", SIZE, AT(max_raw), "1M", 4 * K, M, "largest DATA frame, uncompressed"},
+    {"ingest", "credit", SIZE, AT(credit), "4M", 4 * K, G, "buffer space granted to a session"},
+    {"ingest", "buffers", SIZE, AT(buffers), "256M", 4 * M, T, "payload buffers per shard"},
+    {"ingest", "hello-timeout", TIME, AT(hello_timeout), "10s", HG_MS(100), HG_SEC(600), ""},
+    {"ingest", "frame-timeout", TIME, AT(frame_timeout), "30s", HG_MS(100), HG_SEC(3600),
+     "a frame once begun must be complete"},
+    {"ingest", "idle", TIME, AT(idle), "60s", HG_MS(100), HG_SEC(86400),
+     "PING after this silence; the session ends after twice"},
+    {"ingest", "write-timeout", TIME, AT(write_timeout), "30s", HG_MS(100), HG_SEC(3600),
+     "a source must read what we send"},
+    {"ingest", "no-space-retry", TIME, AT(no_space_retry), "1s", HG_MS(10), HG_SEC(3600),
+     "advice to sources when the pool is full"},
+    {"store", "create", CHOICE, AT(create), "no", 0, 0,
+     "no|auto: with auto a pool is made when every device is blank"},
+    {"store", "device-size", SIZE, AT(device_size), "0", 0, 64 * T,
+     "with create=auto, files that do not exist are made with this size"},
+    {"store", "stripe-unit", SIZE, AT(stripe_unit), "64K", 4 * K, M, "for a new pool"},
+    {"store", "chunk", SIZE, AT(chunk), "4M", 64 * K, G,
+     "size of a segment on one device, for a new pool"},
+    {"store", "depth", COUNT, AT(depth), "128", 8, 4096, "requests in flight per device and shard"},
+    {"store", "batch", SIZE, AT(batch), "1M", 64 * K, 4 * M, "log entry size that is aimed at"},
+    {"store", "commit-delay", TIME, AT(commit_delay), "500us", 0, HG_SEC(1),
+     "longest wait for a batch to fill"},
+    {"control", "socket", TEXT, AT(socket), "/run/headgate/control.sock", 0, 0,
+     "UNIX socket of headgatectl"},
+};
+
+/* ---- values ---- */
+
+static int set_number(const struct option *o, void *at, const char *value, struct hg_err *err)
+{
+    uint64_t n;
+    int rc = o->kind == TIME   ? units_time(value, &n)
+             : o->kind == SIZE ? units_size(value, &n)
+                               : units_count(value, &n);
+    char lo[32], hi[32];
+
+    if (rc == 0 && n >= o->min && n <= o->max) {
+        memcpy(at, &n, sizeof n);
+        return 0;
+    }
+    if (o->kind == TIME) {
+        units_time_text(o->min, lo, sizeof lo);
+        units_time_text(o->max, hi, sizeof hi);
+    } else if (o->kind == SIZE) {
+        units_size_text(o->min, lo, sizeof lo);
+        units_size_text(o->max, hi, sizeof hi);
+    } else {
+        snprintf(lo, sizeof lo, "%" PRIu64, o->min);
+        snprintf(hi, sizeof hi, "%" PRIu64, o->max);
+    }
+    return hg_fail(err, -EINVAL, "[%s] %s = %s: %s from %s to %s is allowed", o->section, o->key,
+                   value,
+                   o->kind == TIME   ? "a time with its unit (us, ms, s, m, h)"
+                   : o->kind == SIZE ? "a size with its unit (K, M, G, T; 0 needs none)"
+                                     : "a whole number",
+                   lo, hi);
+}
+
+static bool choice_ok(const char *help, const char *value)
+{
+    size_t len = strlen(value);
+    const char *p = help;
+
+    for (;;) {
+        size_t n = strcspn(p, "|:");
+
+        if (n == len && strncmp(p, value, n) == 0)
+            return true;
+        if (p[n] != '|')
+            return false;
+        p += n + 1;
+    }
+}
+
+static int set_value(struct config *cfg, const struct option *o, const char *value,
+                     struct hg_err *err)
+{
+    void *at = (char *)cfg + o->at;
+
+    switch (o->kind) {
+    case SIZE:
+    case COUNT:
+    case TIME:
+        return set_number(o, at, value, err);
+    case YESNO:
+        if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+            return hg_fail(err, -EINVAL, "[%s] %s = %s: yes or no is allowed", o->section, o->key,
+                           value);
+        *(bool *)at = value[0] == 'y';
+        return 0;
+    case CHOICE:
+        if (!choice_ok(o->help, value))
+            return hg_fail(err, -EINVAL, "[%s] %s = %s: allowed are %.*s", o->section, o->key,
+                           value, (int)strcspn(o->help, ":"), o->help);
+        break;
+    case TEXT:
+        break;
+    }
+    if (strlen(value) >= CFG_TEXT_MAX)
+        return hg_fail(err, -EINVAL, "[%s] %s: longer than %d characters", o->section, o->key,
+                       CFG_TEXT_MAX - 1);
+    snprintf(at, CFG_TEXT_MAX, "%s", value);
+    return 0;
+}
+
+/* [store] device0 ... device31. */
+static char *device_slot(struct config *cfg, const char *section, const char *key)
+{
+    char *end;
+    unsigned long n;
+
+    if (strcmp(section, "store") != 0 || strncmp(key, "device", 6) != 0 ||
+        !isdigit((unsigned char)key[6]))
+        return NULL;
+    n = strtoul(key + 6, &end, 10);
+    return *end == '\0' && n < HG_POOL_DEVICES_MAX ? cfg->devices[n] : NULL;
+}
+
+static int set_option(struct config *cfg, const char *section, const char *key, const char *value,
+                      struct hg_err *err)
+{
+    char *slot = device_slot(cfg, section, key);
+    char known[384] = "";
+    bool section_known = false;
+
+    if (slot != NULL) {
+        snprintf(slot, CFG_TEXT_MAX, "%s", value);
+        return 0;
+    }
+    for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
+        const struct option *o = &options[i];
+
+        if (strcmp(o->section, section) != 0)
+            continue;
+        if (strcmp(o->key, key) == 0)
+            return set_value(cfg, o, value, err);
+        section_known = true;
+        snprintf(known + strlen(known), sizeof known - strlen(known), " %s", o->key);
+    }
+    if (!section_known)
+        return hg_fail(
+            err, -EINVAL,
+            "section [%s] is unknown; known are eal cpu port tcp tls ingest store control",
+            section);
+    return hg_fail(err, -EINVAL, "[%s] %s is unknown; known are%s%s", section, key, known,
+                   strcmp(section, "store") == 0 ? " device0 ... device31" : "");
+}
+
+void config_defaults(struct config *cfg)
+{
+    memset(cfg, 0, sizeof *cfg);
+    for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
+        struct hg_err err;
+
+        if (set_value(cfg, &options[i], options[i].preset, &err) != 0)
+            abort(); /* the table contradicts itself; the unit test loads it */
+    }
+}
+
+int config_set(struct config *cfg, const char *assignment, struct hg_err *err)
+{
+    char text[CFG_TEXT_MAX * 2];
+    char *dot, *eq;
+
+    if (strlen(assignment) >= sizeof text)
+        return hg_fail(err, -EINVAL, "--set: value is too long");
+    strcpy(text, assignment);
+    dot = strchr(text, '.');
+    eq = strchr(text, '=');
+    if (dot == NULL || eq == NULL || dot > eq)
+        return hg_fail(err, -EINVAL, "--set %s: write section.key=value", assignment);
+    *dot = *eq = '\0';
+    return set_option(cfg, text, dot + 1, eq + 1, err);
+}
+
+/* ---- files ---- */
+
+/* By index: a section that appears twice is one section, not a first and an ignored second. */
+static int load_section(struct config *cfg, struct rte_cfgfile *file, int index, struct hg_err *err)
+{
+    char section[CFG_NAME_LEN] = "";
+    int n = rte_cfgfile_section_num_entries_by_index(file, section, index);
+    struct rte_cfgfile_entry *entries;
+    int rc = 0;
+
+    if (n < 0)
+        return hg_fail(err, -EINVAL, "section %d cannot be read", index);
+    entries = calloc((size_t)n + 1, sizeof *entries);
+    if (entries == NULL)
+        return hg_fail(err, -ENOMEM, "out of memory");
+    n = rte_cfgfile_section_entries_by_index(file, index, section, entries, n);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = set_option(cfg, section, entries[i].name, entries[i].value, err);
+    free(entries);
+    return rc;
+}
+
+int config_load(struct config *cfg, const char *path, struct hg_err *err)
+{
+    static const struct rte_cfgfile_parameters params = {.comment_character = '#'};
+    struct rte_cfgfile *file;
+    struct hg_err inner = {""};
+    int n, rc = 0;
+    FILE *probe = fopen(path, "r");
+
+    if (probe == NULL)
+        return hg_fail(err, -errno, "profile %s: %s", path, strerror(errno));
+    fclose(probe);
+    file = rte_cfgfile_load_with_params(path, CFG_FLAG_EMPTY_VALUES, &params);
+    if (file == NULL)
+        return hg_fail(
+            err, -EINVAL,
+            "profile %s: not an INI file: [section] lines, key = value lines, # comments", path);
+    n = rte_cfgfile_num_sections(file, NULL, 0);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = load_section(cfg, file, i, &inner);
+    rte_cfgfile_close(file);
+    return rc == 0 ? 0 : hg_fail(err, rc, "profile %s: %.400s", path, inner.text);
+}
+
+/* ---- whole ---- */
+
+unsigned config_devices(const struct config *cfg)
+{
+    unsigned n = 0;
+
+    while (n < HG_POOL_DEVICES_MAX && cfg->devices[n][0] != '\0')
+        n++;
+    return n;
+}
+
+static int check_store(const struct config *cfg, struct hg_err *err)
+{
+    unsigned n = config_devices(cfg);
+
+    if (n < 2)
+        return hg_fail(err, -EINVAL, "[store] needs device0 and device1 at least, without gaps");
+    for (unsigned i = n; i < HG_POOL_DEVICES_MAX; i++)
+        if (cfg->devices[i][0] != '\0')
+            return hg_fail(err, -EINVAL, "[store] device%u is given but device%u is not", i, n);
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned j = i + 1; j < n; j++)
+            if (strcmp(cfg->devices[i], cfg->devices[j]) == 0 &&
+                strncmp(cfg->devices[i], "mem:", 4) != 0)
+                return hg_fail(err, -EINVAL, "[store] device%u and device%u are both %s", i, j,
+                               cfg->devices[i]);
+    return 0;
+}
+
+int config_check(struct config *cfg, struct hg_err *err)
+{
+    struct hg_ip ip;
+    unsigned len;
+
+    if (hg_ip_parse_prefix(cfg->address, &ip, &len) != 0)
+        return hg_fail(err, -EINVAL, "[port] address = %s: write it like 192.0.2.1/24",
+                       cfg->address);
+    if (cfg->gateway[0] != '\0' && hg_ip_parse(cfg->gateway, &ip) != 0)
+        return hg_fail(err, -EINVAL, "[port] gateway = %s: write it like 192.0.2.254",
+                       cfg->gateway);
+    if (cfg->vdev[0] == '\0' && cfg->device[0] == '\0')
+        return hg_fail(err, -EINVAL, "[port] needs a device or a vdev");
+    if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')
+        return hg_fail(err, -EINVAL, "[tls] certificate, key and ca must be given");
+    if (cfg->credit + cfg->max_raw > cfg->buffers)
+        return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
+    if (cfg->rcv_mem == 0)
+        cfg->rcv_mem = cfg->rx_mbufs * 2048 / 4 * 3;
+    return check_store(cfg, err);
+}
+
+/* ---- printing ---- */
+
+static void value_text(const struct config *cfg, const struct option *o, char *buf, size_t size)
+{
+    const void *at = (const char *)cfg + o->at;
+    uint64_t n;
+
+    switch (o->kind) {
+    case TEXT:
+    case CHOICE:
+        snprintf(buf, size, "%s", (const char *)at);
+        break;
+    case YESNO:
+        snprintf(buf, size, "%s", *(const bool *)at ? "yes" : "no");
+        break;
+    case COUNT:
+        memcpy(&n, at, sizeof n);
+        snprintf(buf, size, "%" PRIu64, n);
+        break;
+    case SIZE:
+        memcpy(&n, at, sizeof n);
+        units_size_text(n, buf, size);
+        break;
+    case TIME:
+        memcpy(&n, at, sizeof n);
+        units_time_text(n, buf, size);
+        break;
+    }
+}
+
+void config_dump(const struct config *cfg, FILE *out)
+{
+    const char *section = "";
+    char value[CFG_TEXT_MAX];
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
+        const struct option *o = &options[i];
+
+        if (strcmp(section, o->section) != 0)
+            fprintf(out, "%s[%s]\n", i == 0 ? "" : "\n", o->section);
+        section = o->section;
+        value_text(cfg, o, value, sizeof value);
+        fprintf(out, "%s = %s\n", o->key, value);
+        if (strcmp(o->section, "store") == 0 && strcmp(o->key, "create") == 0)
+            for (unsigned d = 0; d < config_devices(cfg); d++)
+                fprintf(out, "device%u = %s\n", d, cfg->devices[d]);
+    }
+}
+
+void config_reference(FILE *out)
+{
+    fprintf(out, "| section | key | default | meaning |\n|---|---|---|---|\n");
+    for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
+        const struct option *o = &options[i];
+
+        fprintf(out, "| %s | %s | %s | ", o->section, o->key, o->preset);
+        for (const char *p = o->help; *p != '\0'; p++)
+            fprintf(out, *p == '|' ? "\\|" : "%c", *p);
+        fprintf(out, " |\n");
+    }
+    fprintf(out, "| store | device0 ... device31 | | files or block devices of the pool, in order; "
+                 "mem:SIZE is memory, for trials |\n");
+}

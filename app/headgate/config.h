@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Profiles: INI files read with rte_cfgfile. Every option is one row of the table in config.c, from
+ * which parsing, range checks, --dump-config and the reference in docs/configuration.md are made.
+ * Sizes and times carry their unit (64K, 1M, 10G; 500us, 40ms, 10s, 5m).
+ */
+#ifndef HG_APP_CONFIG_H
+#define HG_APP_CONFIG_H
+
+#include <headgate/base.h>
+#include <headgate/store.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#define CFG_TEXT_MAX 256
+
+struct config {
+    /* [eal] */
+    bool huge;
+    uint64_t memory; /* bytes for EAL without hugepages, 0: as much as the profile needs */
+    char eal_args[CFG_TEXT_MAX];
+    char file_prefix[CFG_TEXT_MAX];
+    bool pci;
+    /* [cpu] */
+    char control_cpu[CFG_TEXT_MAX];
+    char shard_cpus[CFG_TEXT_MAX];
+    bool pin;
+    hg_ns idle_sleep;
+    /* [port] */
+    char vdev[CFG_TEXT_MAX];
+    char device[CFG_TEXT_MAX];
+    char address[CFG_TEXT_MAX];
+    char gateway[CFG_TEXT_MAX];
+    uint64_t mtu, rx_desc, tx_desc, rx_mbufs;
+    bool trust_checksums;
+    /* [tcp] */
+    uint64_t rcv_buf, rcv_mem, tcp_conns;
+    hg_ns keepalive;
+    /* [tls] */
+    char cert[CFG_TEXT_MAX], key[CFG_TEXT_MAX], ca[CFG_TEXT_MAX];
+    char keylog[CFG_TEXT_MAX];
+    char provider[CFG_TEXT_MAX];
+    hg_ns handshake_timeout;
+    /* [ingest] */
+    uint64_t listen, connections, volumes, requests, max_raw, credit, buffers;
+    hg_ns hello_timeout, frame_timeout, idle, write_timeout, no_space_retry;
+    /* [store] */
+    char devices[HG_POOL_DEVICES_MAX][CFG_TEXT_MAX];
+    char create[CFG_TEXT_MAX];
+    uint64_t device_size, stripe_unit, chunk, depth, batch;
+    hg_ns commit_delay;
+    /* [control] */
+    char socket[CFG_TEXT_MAX];
+};
+
+/* Sets every option to its default. */
+void config_defaults(struct config *cfg);
+
+/* Reads a profile over what cfg holds. The error names file, section, key and what is allowed. */
+int config_load(struct config *cfg, const char *path, struct hg_err *err);
+
+/* One option as "section.key=value" (from --set). */
+int config_set(struct config *cfg, const char *assignment, struct hg_err *err);
+
+/* Checks what concerns more than one option; fills in what is derived. */
+int config_check(struct config *cfg, struct hg_err *err);
+
+/* Prints the effective profile; it can be loaded again. */
+void config_dump(const struct config *cfg, FILE *out);
+
+/* Prints every option with its default, range and meaning as a Markdown table. */
+void config_reference(FILE *out);
+
+unsigned config_devices(const struct config *cfg);
+
+#endif /* HG_APP_CONFIG_H */

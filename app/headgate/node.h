@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The running node: what main.c starts in stages, control.c and telemetry.c look at. */
+#ifndef HG_APP_NODE_H
+#define HG_APP_NODE_H
+
+#include "config.h"
+#include <headgate/shard.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#define HEADGATE_VERSION "0.1.0"
+
+struct node {
+    struct config cfg;
+    const char *argv0;
+    struct hg_port *port;
+    struct rte_mempool *rx_pool[HG_STORE_SHARDS_MAX];
+    struct hg_bdev *devs[HG_POOL_DEVICES_MAX];
+    unsigned n_devs;
+    struct hg_pool *pool;
+    struct hg_tls_ctx *tls;
+    struct hg_shard *shards[HG_STORE_SHARDS_MAX];
+    unsigned n_shards;
+    atomic_bool stop; /* shard threads leave their loops */
+    int signal_fd, listen_fd;
+    atomic_uint exports; /* threads alive */
+    hg_ns started;
+};
+
+static inline hg_ns clock_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return HG_SEC(t.tv_sec) + (hg_ns)t.tv_nsec;
+}
+
+/* start.c: stages in order, each with its undo. node_start() undoes what it did when one fails. */
+int node_start(struct node *node, struct hg_err *err);
+void node_stop(struct node *node);
+int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct hg_err *err);
+
+/* run.c: shard threads, signals, the control socket. Returns when stopped by a signal. */
+void node_launch(struct node *node);
+void node_run(struct node *node);
+
+/* Runs fn on a shard and waits until it has run (bounded: 0 or -ETIMEDOUT). Control thread only. */
+struct sync_call {
+    struct hg_call call; /* first; fn gets it back */
+    atomic_bool done;    /* fn sets it last */
+};
+int node_call(struct hg_shard *shard, struct sync_call *call,
+              void (*fn)(struct hg_shard *, struct hg_call *, hg_ns));
+
+/* control.c */
+int control_open(const char *path, int *fd, struct hg_err *err);
+void control_serve(struct node *node, int client); /* answers one request and closes */
+
+/* export.c: streams a volume to the socket from a thread of its own, and closes it. */
+int export_start(struct node *node, int client, const char *volume);
+
+/* telemetry.c: /headgate/... of rte_telemetry. */
+int telemetry_register(struct node *node);
+
+#endif /* HG_APP_NODE_H */

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Shard threads and the control thread's loop: signals, the control socket. */
+#include "node.h"
+#include <errno.h>
+#include <headgate/log.h>
+#include <poll.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define DRAIN_MAX HG_SEC(20)
+#define CALL_MAX HG_SEC(5)
+#define IDLE_BEFORE_SLEEP HG_MS(1)
+
+struct thread_arg {
+    struct node *node;
+    struct hg_shard *shard;
+};
+
+/* The clock is read once a turn; what a turn took is the difference to the next reading. */
+static int shard_thread(void *argp)
+{
+    struct thread_arg arg = *(struct thread_arg *)argp;
+    const hg_ns nap = arg.node->cfg.idle_sleep;
+    hg_ns now = clock_now(), busy_at = now;
+
+    free(argp);
+    while (!atomic_load_explicit(&arg.node->stop, memory_order_relaxed)) {
+        unsigned work = hg_shard_turn(arg.shard, now);
+        hg_ns end = clock_now();
+
+        hg_shard_account(arg.shard, work, end - now);
+        if (work != 0) {
+            busy_at = end;
+        } else if (nap != 0 && end - busy_at > IDLE_BEFORE_SLEEP) {
+            struct timespec t = {0, (long)nap};
+
+            nanosleep(&t, NULL);
+            end = clock_now();
+        }
+        now = end;
+    }
+    return 0;
+}
+
+void node_launch(struct node *node)
+{
+    unsigned lcore, i = 0;
+
+    RTE_LCORE_FOREACH_WORKER(lcore)
+    {
+        struct thread_arg *arg = malloc(sizeof *arg);
+
+        if (arg == NULL || i == node->n_shards)
+            abort(); /* EAL has as many workers as the plan has shards */
+        *arg = (struct thread_arg){node, node->shards[i++]};
+        rte_eal_remote_launch(shard_thread, arg, lcore);
+    }
+}
+
+int node_call(struct hg_shard *shard, struct sync_call *call,
+              void (*fn)(struct hg_shard *, struct hg_call *, hg_ns))
+{
+    hg_ns start = clock_now();
+    struct timespec nap = {0, 50000};
+
+    call->call.fn = fn;
+    atomic_store(&call->done, false);
+    while (hg_shard_call(shard, &call->call) != 0) {
+        if (clock_now() - start > CALL_MAX)
+            return -ETIMEDOUT;
+        nanosleep(&nap, NULL);
+    }
+    /* Once queued the shard will run it: the struct may not go before. */
+    while (!atomic_load(&call->done))
+        nanosleep(&nap, NULL);
+    return 0;
+}
+
+/* ---- signals ---- */
+
+static void drain_fn(struct hg_shard *shard, struct hg_call *call, hg_ns now)
+{
+    struct sync_call *sync = HG_CONTAINER_OF(call, struct sync_call, call);
+
+    hg_shard_drain(shard, now);
+    atomic_store(&sync->done, true);
+}
+
+struct drained_call {
+    struct sync_call sync;
+    bool drained;
+};
+
+static void drained_fn(struct hg_shard *shard, struct hg_call *call, hg_ns now)
+{
+    struct drained_call *d = HG_CONTAINER_OF(call, struct drained_call, sync.call);
+
+    (void)now;
+    d->drained = hg_shard_drained(shard);
+    atomic_store(&d->sync.done, true);
+}
+
+static bool all_drained(struct node *node)
+{
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        struct drained_call d = {.drained = false};
+
+        node_call(node->shards[i], &d.sync, drained_fn);
+        if (!d.drained)
+            return false;
+    }
+    return true;
+}
+
+static void drain(struct node *node)
+{
+    hg_ns end = clock_now() + DRAIN_MAX;
+    struct timespec nap = {0, 10000000};
+
+    sd_notify(0, "STOPPING=1");
+    hg_log(HG_LOG_INFO, "node", "stopping: finishing what is in flight");
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        struct sync_call call;
+
+        node_call(node->shards[i], &call, drain_fn);
+    }
+    while ((!all_drained(node) || atomic_load(&node->exports) != 0) && clock_now() < end)
+        nanosleep(&nap, NULL);
+    atomic_store(&node->stop, true);
+    rte_eal_mp_wait_lcore();
+}
+
+struct tls_call {
+    struct sync_call sync;
+    struct hg_tls_ctx *ctx;
+};
+
+static void set_tls_fn(struct hg_shard *shard, struct hg_call *call, hg_ns now)
+{
+    struct tls_call *t = HG_CONTAINER_OF(call, struct tls_call, sync.call);
+
+    (void)now;
+    hg_shard_set_tls(shard, t->ctx);
+    atomic_store(&t->sync.done, true);
+}
+
+/* New connections get the new certificates; a set that does not load changes nothing. */
+static void reload(struct node *node)
+{
+    struct hg_tls_ctx *ctx;
+    struct hg_err err;
+
+    if (node_tls_context(&node->cfg, &ctx, &err) != 0) {
+        hg_log(HG_LOG_ERR, "node", "reload failed, the old certificates stay: %s", err.text);
+        return;
+    }
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        struct tls_call t = {.ctx = ctx};
+
+        node_call(node->shards[i], &t.sync, set_tls_fn);
+    }
+    hg_tls_ctx_unref(node->tls);
+    node->tls = ctx;
+    hg_log(HG_LOG_INFO, "node", "certificates reloaded");
+}
+
+/* True when it is time to stop. */
+static bool handle_signals(struct node *node)
+{
+    struct signalfd_siginfo info;
+    bool stop = false;
+
+    while (read(node->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            reload(node);
+        else
+            stop = true;
+    }
+    return stop;
+}
+
+void node_run(struct node *node)
+{
+    struct pollfd fds[2] = {{.fd = node->signal_fd, .events = POLLIN},
+                            {.fd = node->listen_fd, .events = POLLIN}};
+
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if ((fds[0].revents & POLLIN) != 0 && handle_signals(node))
+            break;
+        if ((fds[1].revents & POLLIN) != 0) {
+            int client = accept4(node->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+            if (client >= 0)
+                control_serve(node, client);
+        }
+    }
+    drain(node);
+}

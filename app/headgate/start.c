@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Start in stages. A stage that fails has undone itself; node_start() undoes those before it. */
+#include "node.h"
+#include "units.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <headgate/log.h>
+#include <inttypes.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_random.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define EAL_ARGS_MAX 64
+
+struct eal_args {
+    char *argv[EAL_ARGS_MAX + 1];
+    int argc;
+};
+
+static void eal_arg(struct eal_args *a, const char *text)
+{
+    if (a->argc < EAL_ARGS_MAX)
+        a->argv[a->argc++] = strdup(text);
+}
+
+/* ---- EAL ---- */
+
+/* Bytes that pools and buffers of this profile take. Without hugepages no packet buffer crosses a
+ * 4 KiB page, so one of 2 KiB takes a page. Slack is for rings and drivers; pages never touched
+ * cost nothing. */
+static uint64_t memory_needed(const struct config *cfg, unsigned shards)
+{
+    uint64_t mbuf = cfg->huge ? 2560 : 4096;
+    uint64_t tx = cfg->connections * 8 < 8192 ? 8192 : cfg->connections * 8;
+    uint64_t shard = cfg->rx_mbufs * mbuf + tx * mbuf + 4 * tx * 768 + cfg->buffers;
+
+    return shards * (shard + (UINT64_C(32) << 20)) + (UINT64_C(96) << 20);
+}
+
+static unsigned count_cpus(const char *list)
+{
+    unsigned n = 1;
+
+    for (const char *p = list; *p != '\0'; p++)
+        n += *p == ',';
+    return n;
+}
+
+/* "0@control,1@shard0,...": thread 0 is control, the others are shards. */
+static int lcore_plan(const struct config *cfg, char *plan, size_t size, struct hg_err *err)
+{
+    char shards[CFG_TEXT_MAX];
+    char *save = NULL;
+    unsigned id = 1;
+    int len;
+    uint64_t cpu;
+
+    if (units_count(cfg->control_cpu, &cpu) != 0)
+        return hg_fail(err, -EINVAL, "[cpu] control = %s: one CPU number is allowed",
+                       cfg->control_cpu);
+    if (!cfg->pin) {
+        snprintf(plan, size, "(0-%u)@(0-%ld)", count_cpus(cfg->shard_cpus),
+                 sysconf(_SC_NPROCESSORS_ONLN) - 1);
+        return 0;
+    }
+    len = snprintf(plan, size, "0@%" PRIu64, cpu);
+    snprintf(shards, sizeof shards, "%s", cfg->shard_cpus);
+    for (char *p = strtok_r(shards, ",", &save); p != NULL; p = strtok_r(NULL, ",", &save)) {
+        if (units_count(p, &cpu) != 0 || id > HG_STORE_SHARDS_MAX)
+            return hg_fail(err, -EINVAL, "[cpu] shards = %s: CPU numbers separated by commas",
+                           cfg->shard_cpus);
+        len += snprintf(plan + len, size - (size_t)len, ",%u@%" PRIu64, id++, cpu);
+    }
+    return 0;
+}
+
+static int stage_eal(struct node *node, struct hg_err *err)
+{
+    const struct config *cfg = &node->cfg;
+    struct eal_args a = {.argc = 0};
+    char plan[512], text[64], extra[CFG_TEXT_MAX];
+    char *save = NULL;
+    uint64_t memory = cfg->memory;
+    int rc = lcore_plan(cfg, plan, sizeof plan, err);
+
+    if (rc != 0)
+        return rc;
+    node->n_shards = count_cpus(cfg->shard_cpus);
+    if (memory == 0)
+        memory = memory_needed(cfg, node->n_shards);
+    eal_arg(&a, node->argv0);
+    eal_arg(&a, "--lcores");
+    eal_arg(&a, plan);
+    eal_arg(&a, "--main-lcore");
+    eal_arg(&a, "0");
+    if (!cfg->huge)
+        eal_arg(&a, "--no-huge");
+    eal_arg(&a, "-m");
+    snprintf(text, sizeof text, "%" PRIu64, (memory + (1 << 20) - 1) >> 20);
+    eal_arg(&a, text);
+    if (!cfg->pci)
+        eal_arg(&a, "--no-pci");
+    snprintf(text, sizeof text, "--file-prefix=hg%d", (int)getpid());
+    eal_arg(&a, text);
+    if (cfg->file_prefix[0] != '\0') {
+        free(a.argv[--a.argc]);
+        snprintf(extra, sizeof extra, "--file-prefix=%.200s", cfg->file_prefix);
+        eal_arg(&a, extra);
+    }
+    if (cfg->vdev[0] != '\0') {
+        eal_arg(&a, "--vdev");
+        eal_arg(&a, cfg->vdev);
+    }
+    snprintf(extra, sizeof extra, "%s", cfg->eal_args);
+    for (char *p = strtok_r(extra, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save))
+        eal_arg(&a, p);
+    if (rte_eal_init(a.argc, a.argv) < 0)
+        return hg_fail(err, -rte_errno,
+                       "EAL did not start: %s; see its lines above. Without hugepages set [eal] "
+                       "huge = no; without root run inside: unshare -rnm",
+                       rte_strerror(rte_errno));
+    return 0;
+}
+
+static void undo_eal(struct node *node)
+{
+    (void)node;
+    rte_eal_cleanup();
+}
+
+/* ---- port ---- */
+
+static void undo_port(struct node *node)
+{
+    hg_port_close(node->port);
+    node->port = NULL;
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        rte_mempool_free(node->rx_pool[i]);
+        node->rx_pool[i] = NULL;
+    }
+}
+
+static int stage_port(struct node *node, struct hg_err *err)
+{
+    const struct config *cfg = &node->cfg;
+    char device[CFG_TEXT_MAX];
+    struct hg_ethdev_cfg port = {
+        .device = device,
+        .n_queues = (uint16_t)node->n_shards,
+        .rx_desc = (uint16_t)cfg->rx_desc,
+        .tx_desc = (uint16_t)cfg->tx_desc,
+        .mtu = (uint16_t)cfg->mtu,
+        .rx_pool = node->rx_pool,
+        .trust_csum = cfg->trust_checksums,
+    };
+    int rc;
+
+    snprintf(device, sizeof device, "%s", cfg->device[0] != '\0' ? cfg->device : cfg->vdev);
+    device[strcspn(device, ",")] = '\0';
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "hg%u_rx", i);
+        node->rx_pool[i] = rte_pktmbuf_pool_create(name, (unsigned)cfg->rx_mbufs, 512, 0,
+                                                   RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        if (node->rx_pool[i] == NULL) {
+            undo_port(node);
+            return hg_fail(err, -rte_errno,
+                           "no EAL memory for %" PRIu64
+                           " packet buffers: raise [eal] memory or lower [port] rx-mbufs",
+                           cfg->rx_mbufs);
+        }
+    }
+    rc = hg_port_ethdev_open(&port, &node->port, err);
+    if (rc != 0)
+        undo_port(node);
+    return rc;
+}
+
+/* ---- devices and pool ---- */
+
+static void undo_devices(struct node *node)
+{
+    while (node->n_devs > 0)
+        hg_bdev_close(node->devs[--node->n_devs]);
+}
+
+/* With create=auto a device file that does not exist is made. */
+static int make_file(const struct config *cfg, const char *path, struct hg_err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int rc = 0;
+
+    if (fd < 0)
+        return errno == EEXIST ? 0 : hg_fail(err, -errno, "device %s: %s", path, strerror(errno));
+    if (ftruncate(fd, (off_t)cfg->device_size) != 0)
+        rc = hg_fail(err, -errno, "device %s: %s", path, strerror(errno));
+    close(fd);
+    return rc;
+}
+
+/* "mem:SIZE" is memory, for benches and trials: its contents are lost at the end. */
+static int open_device(const struct config *cfg, const char *name, struct hg_bdev **out,
+                       struct hg_err *err)
+{
+    uint64_t size;
+    int rc = 0;
+
+    if (strncmp(name, "mem:", 4) == 0) {
+        if (units_size(name + 4, &size) != 0)
+            return hg_fail(err, -EINVAL, "device %s: write it like mem:1G", name);
+        return hg_bdev_mem_open(name, size, out, err);
+    }
+    if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0)
+        rc = make_file(cfg, name, err);
+    return rc != 0 ? rc : hg_bdev_uring_open(name, false, out, err);
+}
+
+static int stage_devices(struct node *node, struct hg_err *err)
+{
+    const struct config *cfg = &node->cfg;
+    unsigned n = config_devices(cfg);
+
+    for (unsigned i = 0; i < n; i++) {
+        int rc = open_device(cfg, cfg->devices[i], &node->devs[i], err);
+
+        if (rc != 0) {
+            undo_devices(node);
+            return rc;
+        }
+        node->n_devs++;
+    }
+    return 0;
+}
+
+static int stage_pool(struct node *node, struct hg_err *err)
+{
+    const struct config *cfg = &node->cfg;
+    struct hg_pool_geometry geometry = {(uint32_t)cfg->stripe_unit, (uint32_t)cfg->chunk};
+    bool blank = true;
+    int rc;
+
+    for (unsigned i = 0; i < node->n_devs; i++)
+        blank = blank && hg_pool_blank(node->devs[i]);
+    if (blank && strcmp(cfg->create, "auto") == 0) {
+        rc = hg_pool_format(node->devs, node->n_devs, &geometry, false, err);
+        if (rc != 0)
+            return rc;
+        hg_log(HG_LOG_INFO, "node", "made a new pool of %u devices", node->n_devs);
+    }
+    return hg_pool_open(node->devs, node->n_devs, &node->pool, err);
+}
+
+static void undo_pool(struct node *node)
+{
+    hg_pool_close(node->pool);
+    node->pool = NULL;
+}
+
+/* ---- TLS ---- */
+
+int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct hg_err *err)
+{
+    struct hg_tls_cfg tls = {
+        .role = HG_TLS_SERVER,
+        .provider = strcmp(cfg->provider, "openssl") == 0 ? HG_TLS_OPENSSL : HG_TLS_IPSEC_MB,
+        .cert_file = cfg->cert,
+        .key_file = cfg->key,
+        .ca_file = cfg->ca,
+        .alpn = HG_PROTO_ALPN,
+        .alpn_optional = true,
+        .keylog_file = cfg->keylog[0] != '\0' ? cfg->keylog : NULL,
+    };
+
+    if (tls.keylog_file != NULL)
+        hg_log(HG_LOG_WARN, "node", "traffic secrets are written to %s: replication is NOT private",
+               cfg->keylog);
+    return hg_tls_ctx_create(&tls, out, err);
+}
+
+static int stage_tls(struct node *node, struct hg_err *err)
+{
+    return node_tls_context(&node->cfg, &node->tls, err);
+}
+
+static void undo_tls(struct node *node)
+{
+    hg_tls_ctx_unref(node->tls);
+    node->tls = NULL;
+}
+
+/* ---- shards ---- */
+
+static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg *out)
+{
+    const struct config *cfg = &node->cfg;
+
+    *out = (struct hg_shard_cfg){
+        .id = id,
+        .n_shards = node->n_shards,
+        .socket = SOCKET_ID_ANY,
+        .port = node->port,
+        .rx_pool = node->rx_pool[id],
+        .net = {.trust_csum = cfg->trust_checksums},
+        .tcp = {.conns_max = (uint32_t)cfg->tcp_conns,
+                .rcv_buf = (uint32_t)cfg->rcv_buf,
+                .rcv_mem_max = cfg->rcv_mem,
+                .keepalive_idle = cfg->keepalive,
+                .secret = {rte_rand(), rte_rand()}},
+        .tls = node->tls,
+        .pool = node->pool,
+        .store = {.depth = (unsigned)cfg->depth,
+                  .batch_bytes = (uint32_t)cfg->batch,
+                  .commit_delay = cfg->commit_delay},
+        .ingest = {.agent = "headgate/" HEADGATE_VERSION,
+                   .volumes_max = (uint32_t)cfg->volumes,
+                   .requests_max = (uint32_t)cfg->requests,
+                   .max_raw = (uint32_t)cfg->max_raw,
+                   .credit = (uint32_t)cfg->credit,
+                   .hello_timeout = cfg->hello_timeout,
+                   .frame_timeout = cfg->frame_timeout,
+                   .idle = cfg->idle,
+                   .write_timeout = cfg->write_timeout,
+                   .no_space_retry_ms = (uint32_t)(cfg->no_space_retry / HG_MS(1))},
+        .arena_bytes = cfg->buffers,
+        .conns_max = (uint32_t)cfg->connections,
+        .listen_port = (uint16_t)cfg->listen,
+        .handshake_timeout = cfg->handshake_timeout,
+    };
+    hg_ip_parse_prefix(cfg->address, &out->net.addr, &out->net.prefix_len);
+    if (cfg->gateway[0] != '\0')
+        hg_ip_parse(cfg->gateway, &out->net.gateway);
+}
+
+/* The port goes first: its rings hold packets from the shards' pools. */
+static void undo_shards(struct node *node)
+{
+    hg_port_close(node->port);
+    node->port = NULL;
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        hg_shard_destroy(node->shards[i]);
+        node->shards[i] = NULL;
+    }
+}
+
+static int stage_shards(struct node *node, struct hg_err *err)
+{
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        struct hg_shard_cfg cfg;
+        int rc;
+
+        shard_cfg(node, i, &cfg);
+        rc = hg_shard_create(&cfg, clock_now(), &node->shards[i], err);
+        if (rc != 0) {
+            undo_shards(node);
+            return rc;
+        }
+    }
+    for (unsigned i = 0; i < node->n_shards; i++)
+        hg_shard_peers(node->shards[i], node->shards, node->n_shards);
+    return 0;
+}
+
+/* ---- control ---- */
+
+static int stage_control(struct node *node, struct hg_err *err)
+{
+    sigset_t set;
+    int rc = control_open(node->cfg.socket, &node->listen_fd, err);
+
+    if (rc != 0)
+        return rc;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    node->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (node->signal_fd < 0) {
+        rc = hg_fail(err, -errno, "signalfd: %s", strerror(errno));
+        close(node->listen_fd);
+        unlink(node->cfg.socket);
+        return rc;
+    }
+    return telemetry_register(node);
+}
+
+static void undo_control(struct node *node)
+{
+    close(node->signal_fd);
+    close(node->listen_fd);
+    unlink(node->cfg.socket);
+}
+
+/* ---- all ---- */
+
+static const struct stage {
+    const char *name;
+    int (*start)(struct node *node, struct hg_err *err);
+    void (*undo)(struct node *node);
+} stages[] = {
+    {"eal", stage_eal, undo_eal},
+    {"port", stage_port, undo_port},
+    {"devices", stage_devices, undo_devices},
+    {"pool", stage_pool, undo_pool},
+    {"tls", stage_tls, undo_tls},
+    {"shards", stage_shards, undo_shards},
+    {"control", stage_control, undo_control},
+};
+
+static void undo_from(struct node *node, unsigned n)
+{
+    while (n > 0)
+        stages[--n].undo(node);
+}
+
+int node_start(struct node *node, struct hg_err *err)
+{
+    node->started = clock_now();
+    for (unsigned i = 0; i < HG_ARRAY_LEN(stages); i++) {
+        int rc = stages[i].start(node, err);
+
+        if (rc != 0) {
+            undo_from(node, i);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void node_stop(struct node *node)
+{
+    undo_from(node, HG_ARRAY_LEN(stages));
+}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# The frame of a bench script: options, rows, and the JSON that every bench writes:
+#
+#     {"bench": NAME, "cpu": MODEL, "rows": [{"id": ..., "what": ..., "value": N, "unit": ...}, ...]}
+#
+# On top of the end-to-end harness, whose namespaces and certificates benches use too.
+
+source "$(dirname "${BASH_SOURCE[0]}")/../tests/e2e/lib.bash"
+
+# bench_begin NAME SECONDS "$@": reads [--json FILE] [--seconds N]; sets BENCH_SECONDS, the time of one
+# measurement.
+bench_begin() {
+    BENCH_NAME=$1 BENCH_SECONDS=$2 BENCH_JSON=
+    shift 2
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --json) BENCH_JSON=${2:?--json needs a file} ;;
+        --seconds) BENCH_SECONDS=${2:?--seconds needs a number} ;;
+        *) hg_die "bench $BENCH_NAME: unknown option '$1'; there are --json FILE and --seconds N"; exit 2 ;;
+        esac
+        shift 2
+    done
+    trap hg_end EXIT
+    trap 'exit 130' INT TERM
+    hg_begin
+    : >"$HG_DIR/rows"
+}
+
+# bench_row ID WHAT VALUE UNIT: prints the row and keeps it for the JSON.
+bench_row() {
+    printf '%-5s %-66s %9.3f %s\n' "$1" "$2" "$3" "$4"
+    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$HG_DIR/rows"
+}
+
+bench_end() {
+    [ -n "$BENCH_JSON" ] || return 0
+    python3 - "$BENCH_NAME" "$HG_DIR/rows" >"$BENCH_JSON" <<'PY'
+import json, sys
+cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "")
+rows = [dict(zip(("id", "what", "value", "unit"), line.rstrip("\n").split("\t"))) for line in open(sys.argv[2])]
+for row in rows:
+    row["value"] = float(row["value"])
+json.dump({"bench": sys.argv[1], "cpu": cpu, "rows": rows}, sys.stdout, indent=1)
+print()
+PY
+}

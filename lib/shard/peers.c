@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What shards tell each other: both are rare, so each message is made on the heap and freed by the
+ * shard that got it. A message that cannot be made or queued is not repeated: the event that caused
+ * it comes again (OPEN is tried again, ARP is asked again).
+ */
+#include "shard_priv.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LEARNT_PER_TURN 16
+
+/* A fence on its way to another shard; made on the slow path of OPEN, freed when it has run. */
+struct fence_call {
+    struct hg_call call;
+    char volume[HG_VOLUME_NAME_MAX];
+};
+
+static void fence_run(struct hg_shard *sh, struct hg_call *call, hg_ns now)
+{
+    struct fence_call *f = HG_CONTAINER_OF(call, struct fence_call, call);
+
+    hg_ingest_fence(sh->ingest, f->volume, now);
+    free(f);
+}
+
+void peers_fence(void *arg, const char *volume)
+{
+    struct hg_shard *sh = arg;
+
+    for (unsigned i = 0; i < sh->n_peers; i++) {
+        struct fence_call *f;
+
+        if (sh->peers[i] == sh)
+            continue;
+        f = calloc(1, sizeof *f);
+        if (f == NULL)
+            return; /* OPEN is tried again, and with it the fence */
+        f->call.fn = fence_run;
+        snprintf(f->volume, sizeof f->volume, "%s", volume);
+        if (hg_shard_call(sh->peers[i], &f->call) != 0)
+            free(f);
+    }
+}
+
+/* ARP is answered on one queue only: the other shards hear of neighbours from here. */
+struct learn_call {
+    struct hg_call call;
+    struct hg_neighbour neighbour;
+};
+
+static void learn_run(struct hg_shard *sh, struct hg_call *call, hg_ns now)
+{
+    struct learn_call *l = HG_CONTAINER_OF(call, struct learn_call, call);
+
+    hg_net_learn(sh->net, &l->neighbour.ip, &l->neighbour.mac, now);
+    free(l);
+}
+
+static void tell(struct hg_shard *peer, const struct hg_neighbour *n)
+{
+    struct learn_call *l = calloc(1, sizeof *l);
+
+    if (l == NULL)
+        return;
+    *l = (struct learn_call){{learn_run}, *n};
+    if (hg_shard_call(peer, &l->call) != 0)
+        free(l);
+}
+
+void peers_share_neighbours(struct hg_shard *sh)
+{
+    struct hg_neighbour learnt[LEARNT_PER_TURN];
+    unsigned n = hg_net_learnt(sh->net, learnt, LEARNT_PER_TURN);
+
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned p = 0; p < sh->n_peers; p++)
+            if (sh->peers[p] != sh)
+                tell(sh->peers[p], &learnt[i]);
+}

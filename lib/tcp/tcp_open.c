@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Opening: LISTEN, SYN-SENT and SYN-RECEIVED (RFC 9293 3.10.7.2 and 3.10.7.3, RFC 5961, RFC 6528).
+ *
+ * A half-open connection costs one entry of the pool and there are at most half_open_max of them,
+ * each for at most syn_timeout: a flood of SYNs can shut out new connections but not hurt those
+ * that stand.
+ */
+#include "tcp_hash.h"
+#include "tcp_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PORT_FIRST 49152u /* RFC 6335 6: dynamic ports */
+#define PORT_MASK 16383u
+#define RTO_AFTER_SYN_LOSS HG_SEC(3) /* RFC 6298 5.7 */
+
+/* RFC 6528 3: a clock of about 4 microseconds plus a secret function of the addresses; the other
+ * half of the hash hides our uptime in the timestamps (RFC 7323 5.4). */
+static void choose_numbers(struct hg_tcp_conn *conn)
+{
+    struct hg_tcp *tcp = conn->tcp;
+    uint64_t h = tcp_siphash(tcp->cfg.secret, &conn->flow, sizeof conn->flow);
+
+    conn->iss = (uint32_t)(tcp->now >> 12) + (uint32_t)h;
+    conn->ts_offset = (uint32_t)(h >> 32);
+    conn->snd_una = conn->iss;
+    conn->snd_nxt = conn->iss + 1;
+    tcp_sndq_init(&conn->sndq, conn->iss + 1);
+    tcp_rtt_init(&conn->rtt);
+    conn->rcv_mss = tcp_segment_mss(tcp, &conn->flow.remote);
+    if (conn->rcv_mss > TCP_DEFAULT_MSS)
+        conn->rcv_mss = TCP_DEFAULT_MSS;
+    conn->last_rx = tcp->now;
+    tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.syn_timeout);
+}
+
+/* What we offer, and with a SYN from the peer: what of it both want. */
+static uint32_t our_options(const struct hg_tcp_cfg *cfg)
+{
+    return (cfg->no_timestamps ? 0 : TCP_F_TS) | (cfg->no_sack ? 0 : TCP_F_SACK) |
+           (cfg->no_wscale ? 0 : TCP_F_WSCALE);
+}
+
+static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    struct hg_tcp *tcp = conn->tcp;
+    const struct tcp_hdr *h = &s->h;
+    uint32_t theirs = (h->has & TCP_HAS_TS ? TCP_F_TS : 0) |
+                      (h->has & TCP_HAS_SACK_OK ? TCP_F_SACK : 0) |
+                      (h->has & TCP_HAS_WSCALE ? TCP_F_WSCALE : 0);
+    uint16_t mss = h->has & TCP_HAS_MSS ? h->mss : TCP_DEFAULT_MSS, own;
+
+    conn->flags &= ~(TCP_F_TS | TCP_F_SACK | TCP_F_WSCALE);
+    conn->flags |= theirs & our_options(&tcp->cfg);
+    if (conn->flags & TCP_F_WSCALE) {
+        conn->snd_wscale = h->wscale;
+        conn->rcv_wscale = tcp->rcv_wscale;
+    }
+    if (conn->flags & TCP_F_TS)
+        conn->ts_recent = h->ts_val;
+    own = tcp_segment_mss(tcp, &conn->flow.remote);
+    mss = mss < own ? mss : own;
+    conn->snd_mss = mss > TCP_MIN_MSS ? mss : TCP_MIN_MSS;
+    conn->irs = h->seq;
+    conn->rcv_adv =
+        h->seq + 1 + (conn->rcv_adv - conn->rcv_nxt); /* what our SYN offered, if sent */
+    conn->rcv_nxt = h->seq + 1;
+    conn->last_ack_sent = conn->rcv_nxt;
+    conn->snd_wnd = conn->snd_wnd_max = h->wnd; /* not scaled in a SYN (RFC 7323 2.2) */
+    conn->snd_wl1 = h->seq;
+    conn->snd_wl2 = h->ack;
+    tcp_cc_init(&conn->cc, tcp_mss(conn), tcp->cfg.snd_buf);
+}
+
+/* Our SYN is acknowledged by s. */
+static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    if (conn->state == TCP_ST_SYN_RECEIVED && !(conn->flags & TCP_F_ACTIVE))
+        tcp->n_half_open--;
+    conn->state = TCP_ST_ESTABLISHED;
+    conn->snd_una = s->h.ack;
+    tcp_sack_reset(&conn->sack, conn->snd_una);
+    tcp_timer_clear(conn, TCP_T_RTX);
+    conn->flags &= ~TCP_F_SYN_DUE;
+    conn->rtt.shift = 0;
+    if (conn->tries) {
+        conn->rtt.rto = RTO_AFTER_SYN_LOSS;
+        conn->cc.cwnd = tcp_mss(conn); /* RFC 5681 3.1: one segment after a lost SYN */
+    } else if (conn->rtt_start) {
+        tcp_rtt_sample(&conn->rtt, tcp->now - conn->rtt_start, tcp->cfg.rto_min, tcp->cfg.rto_max);
+    }
+    conn->rtt_start = 0;
+    conn->tries = 0;
+    conn->last_rx = tcp->now;
+    tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.keepalive_idle);
+    if (conn->flags & TCP_F_ACTIVE) {
+        tcp->count.active_opens++;
+        tcp_event(conn, HG_TCP_EV_CONNECTED);
+    } else {
+        tcp->count.passive_opens++;
+        tcp_event(conn, HG_TCP_EV_ACCEPTED);
+    }
+    /* What the service queued before, or a shutdown. */
+    if (tcp_sndq_bytes(conn) || conn->flags & TCP_F_FIN_QUEUED)
+        tcp_output_want(conn);
+}
+
+static bool ip_equal(const struct hg_ip *a, const struct hg_ip *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static struct tcp_listener *find_listener(struct hg_tcp *tcp, const struct hg_flow *flow)
+{
+    static const struct hg_ip any;
+    struct tcp_listener *found = NULL;
+
+    for (unsigned i = 0; i < HG_TCP_LISTENERS_MAX; i++) {
+        struct tcp_listener *l = &tcp->listeners[i];
+        if (!l->used || l->port != flow->lport)
+            continue;
+        if (ip_equal(&l->ip, &flow->local))
+            return l;
+        if (ip_equal(&l->ip, &any))
+            found = l;
+    }
+    return found;
+}
+
+static void accept_syn(struct hg_tcp *tcp, struct tcp_seg *s, const struct tcp_listener *listener)
+{
+    struct hg_tcp_conn *conn;
+
+    if (tcp->n_half_open >= tcp->cfg.half_open_max) {
+        tcp->count.half_open_drop++;
+        return;
+    }
+    conn = tcp_conn_new(tcp, s->flow, s->hash);
+    if (!conn) {
+        tcp->count.conn_limit_drop++;
+        return;
+    }
+    conn->listener = listener->user;
+    conn->state = TCP_ST_SYN_RECEIVED;
+    tcp->n_half_open++;
+    choose_numbers(conn);
+    learn_syn(conn, s);
+    conn->flags |= TCP_F_SYN_DUE;
+    tcp_output_want(conn);
+}
+
+/* RFC 9293 3.10.7.1 (CLOSED) and 3.10.7.2 (LISTEN). Text in a SYN is not taken; the peer sends it
+ * again. */
+void tcp_open_no_conn(struct hg_tcp *tcp, struct tcp_seg *s)
+{
+    const struct tcp_listener *listener = find_listener(tcp, s->flow);
+    uint8_t flags = s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
+
+    if (flags & TCP_RST) {
+        tcp->count.rx_rst_ignored++;
+    } else if (listener && flags == TCP_SYN) {
+        accept_syn(tcp, s, listener);
+    } else if (listener && !(flags & TCP_ACK)) {
+        tcp->count.rx_bad_flags++;
+    } else {
+        if (flags == TCP_SYN)
+            tcp->count.rx_no_listener++;
+        else
+            tcp->count.rx_no_conn++;
+        tcp_segment_rst_reply(tcp, s);
+    }
+}
+
+/* RFC 9293 3.10.7.3. */
+void tcp_open_syn_sent(struct hg_tcp_conn *conn, struct tcp_seg *s)
+{
+    struct hg_tcp *tcp = conn->tcp;
+    bool acks = s->h.flags & TCP_ACK;
+
+    conn->segs_in++;
+    /* First: the ACK bit. Only our SYN can be acknowledged. A peer that still has an older
+     * connection answers with another number, and our reset makes it forget that. */
+    if (acks && s->h.ack != conn->snd_nxt) {
+        tcp->count.rx_bad_ack++;
+        tcp_segment_rst_reply(tcp, s);
+        return;
+    }
+    /* Second: RST counts only with an ACK of our SYN. */
+    if (s->h.flags & TCP_RST) {
+        if (!acks) {
+            tcp->count.rx_rst_ignored++;
+            return;
+        }
+        tcp->count.rx_rst++;
+        tcp_conn_kill(conn, -ECONNREFUSED);
+        return;
+    }
+    /* Third: security, not implemented. Fourth: SYN. */
+    if (!(s->h.flags & TCP_SYN)) {
+        tcp->count.rx_bad_flags++;
+        return;
+    }
+    learn_syn(conn, s);
+    if (acks) {
+        established(conn, s);
+        tcp_output_ack_now(conn);
+        return;
+    }
+    /* Both opened at once (RFC 9293 3.5 figure 7). */
+    conn->state = TCP_ST_SYN_RECEIVED;
+    conn->flags |= TCP_F_SYN_DUE;
+    tcp_output_want(conn);
+}
+
+/* RFC 9293 3.10.7.4 for SYN-RECEIVED, up to the fifth step. */
+void tcp_open_syn_received(struct hg_tcp_conn *conn, struct tcp_seg *s)
+{
+    struct hg_tcp *tcp = conn->tcp;
+    bool same_syn = s->h.flags & TCP_SYN && s->h.seq == conn->irs;
+
+    if (!tcp_input_paws(conn, s)) {
+        tcp->count.rx_paws++;
+        tcp_output_ack_limited(conn, NULL);
+        return;
+    }
+    if (s->h.flags & TCP_RST) {
+        tcp_input_rst(conn, s, -ECONNREFUSED);
+        return;
+    }
+    if (same_syn && s->h.flags & TCP_ACK && s->h.ack == conn->snd_nxt) {
+        /* Simultaneous open: the peer's SYN-ACK repeats its SYN. What follows is its ACK. */
+        s->h.flags &= (uint8_t)~TCP_SYN;
+        s->seq++;
+        s->h.seq++;
+        tcp_output_ack_now(conn);
+    } else if (same_syn && !(s->h.flags & TCP_ACK)) {
+        conn->segs_in++;
+        conn->flags |= TCP_F_SYN_DUE; /* our SYN-ACK was lost */
+        tcp_output_want(conn);
+        return;
+    } else if (s->h.flags & TCP_SYN) {
+        tcp->count.rx_syn_in_conn++;
+        tcp_output_ack_limited(conn, &tcp->count.challenge_acks);
+        return;
+    }
+    /* Fifth: the ACK bit. */
+    if (!(s->h.flags & TCP_ACK)) {
+        tcp->count.rx_bad_flags++;
+        return;
+    }
+    if (s->h.ack != conn->snd_nxt) {
+        tcp->count.rx_bad_ack++;
+        tcp_segment_rst_reply(tcp, s);
+        return;
+    }
+    if (seq_lt(s->h.seq, conn->rcv_nxt) || seq_gt(s->h.seq, conn->rcv_adv)) {
+        tcp->count.rx_out_of_window++;
+        tcp_output_ack_limited(conn, NULL);
+        return;
+    }
+    established(conn, s);
+    conn->snd_wl1 = s->h.seq - 1; /* the window of this segment, scaled now, is taken */
+    tcp_input_synchronized(conn, s);
+}
+
+void tcp_open_active(struct hg_tcp_conn *conn)
+{
+    conn->state = TCP_ST_SYN_SENT;
+    conn->flags |= TCP_F_ACTIVE | TCP_F_OWNED | TCP_F_SYN_DUE | our_options(&conn->tcp->cfg);
+    choose_numbers(conn);
+    conn->snd_mss = TCP_DEFAULT_MSS;
+    tcp_output_want(conn);
+}
+
+int tcp_open_port(struct hg_tcp *tcp, struct hg_flow *flow)
+{
+    flow->lport = 0;
+    /* RFC 6056 3.3.3: a secret offset for each destination, and a counter. */
+    uint32_t offset = (uint32_t)tcp_siphash(tcp->cfg.secret, flow, sizeof *flow);
+
+    for (uint32_t i = 0; i <= PORT_MASK; i++) {
+        flow->lport = (uint16_t)(PORT_FIRST + ((offset + tcp->port_next++) & PORT_MASK));
+        if (!tcp_table_find(tcp, flow, tcp_flow_hash(tcp->cfg.secret, flow)))
+            return 0;
+    }
+    return -EADDRINUSE;
+}

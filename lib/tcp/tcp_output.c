@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is sent, and when: acknowledgements once per turn, lost data before new data, new data as
+ * window and congestion window allow, FIN after the last byte.
+ *
+ * There is no Nagle delay: the service writes whole records and frames. All that is queued in a
+ * turn is cut into full segments, and only the last may be short.
+ */
+#include "tcp_priv.h"
+
+#include <errno.h>
+
+#define TURN_SEGS 256          /* segments per hg_tcp_poll(): what a port's ring can take */
+#define CONN_SEGS 64           /* of these, per connection: the others get their share */
+#define RETRY_AFTER HG_MS(1)   /* when a packet pool was empty */
+#define LIMIT_PERIOD HG_SEC(1) /* of TCP_LIMITED_ACKS */
+
+void tcp_output_want(struct hg_tcp_conn *conn)
+{
+    if (conn->flags & TCP_F_ON_OUT || conn->state == TCP_ST_CLOSED)
+        return;
+    conn->flags |= TCP_F_ON_OUT;
+    TAILQ_INSERT_TAIL(&conn->tcp->out, conn, out_link);
+    conn->tcp->n_out++;
+}
+
+void tcp_output_ack_now(struct hg_tcp_conn *conn)
+{
+    conn->flags |= TCP_F_ACK_NOW;
+    tcp_output_want(conn);
+}
+
+void tcp_output_ack_limited(struct hg_tcp_conn *conn, uint64_t *counter)
+{
+    hg_ns now = conn->tcp->now;
+
+    if (now - conn->limited_since >= LIMIT_PERIOD) {
+        conn->limited_since = now;
+        conn->limited_acks = 0;
+    }
+    if (conn->limited_acks >= TCP_LIMITED_ACKS)
+        return;
+    conn->limited_acks++;
+    if (counter)
+        (*counter)++;
+    tcp_output_ack_now(conn);
+}
+
+void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
+{
+    if (unlikely(len > conn->rcv_mss))
+        conn->rcv_mss = len;
+    if (conn->flags & TCP_F_ACK_NOW)
+        return;
+    if (conn->rcv_nxt - conn->last_ack_sent >= 2 * conn->rcv_mss) {
+        tcp_output_ack_now(conn);
+    } else if (!(conn->flags & TCP_F_ACK_DELAYED)) {
+        conn->flags |= TCP_F_ACK_DELAYED;
+        tcp_timer_set(conn, TCP_T_DELACK, conn->tcp->now + conn->tcp->cfg.delack);
+    }
+}
+
+void tcp_output_consumed(struct hg_tcp_conn *conn)
+{
+    uint32_t half = conn->tcp->cfg.rcv_buf / 2, segs = TCP_UPDATE_SEGS * conn->rcv_mss;
+
+    if (!(conn->flags & TCP_F_ACK_NOW) &&
+        tcp_segment_edge_gain(conn) >= (segs < half ? segs : half))
+        tcp_output_ack_now(conn);
+}
+
+/* Data or FIN may leave in this state. */
+static bool may_send(const struct hg_tcp_conn *conn)
+{
+    return conn->state >= TCP_ST_ESTABLISHED && conn->state != TCP_ST_TIME_WAIT &&
+           conn->state != TCP_ST_FIN_WAIT_2;
+}
+
+static void out_of_mbufs(struct hg_tcp_conn *conn)
+{
+    tcp_timer_set(conn, TCP_T_RETRY, conn->tcp->now + RETRY_AFTER);
+}
+
+/* Lost data, lowest first, while less than cwnd is in flight (RFC 6675 5 C). False: new data has
+ * to wait. */
+static bool send_lost(struct hg_tcp_conn *conn, uint32_t *pipe, unsigned *budget)
+{
+    struct tcp_block blk;
+
+    while (tcp_sack_next(&conn->sack, tcp_span(conn), tcp_segment_room(conn), &blk)) {
+        *pipe = tcp_loss_pipe(conn);
+        if (!*budget || (*pipe && *pipe + (blk.hi - blk.lo) > conn->cc.cwnd &&
+                         !(conn->flags & TCP_F_FORCE_RTX)))
+            return false;
+        bool fin = (conn->flags & TCP_F_FIN_SENT) && seq_gt(blk.hi, conn->sndq.end);
+        struct tcp_out out = {
+            .seq = blk.lo, .len = blk.hi - blk.lo - fin, .cursor = &conn->rtx_cursor};
+        if (fin)
+            out.flags = TCP_FIN;
+        int sent = tcp_segment_send(conn, &out);
+        if (sent < 0) {
+            out_of_mbufs(conn);
+            return false;
+        }
+        if ((uint32_t)sent == out.len)
+            sent += fin;
+        conn->flags &= ~TCP_F_FORCE_RTX;
+        conn->rtt_start = 0; /* Karn: what is acknowledged next may be either copy */
+        tcp_sack_sent(&conn->sack, tcp_span(conn),
+                      (struct tcp_block){blk.lo, blk.lo + (uint32_t)sent});
+        tcp_timer_rtx_start(conn);
+        conn->retransmits++;
+        conn->tcp->count.retrans_segs++;
+        (*budget)--;
+    }
+    conn->flags &= ~TCP_F_FORCE_RTX;
+    *pipe = tcp_loss_pipe(conn);
+    return true;
+}
+
+/* The sender's half of silly window avoidance (RFC 9293 3.8.6.2.1), Nagle left out: `len` bytes
+ * could go. */
+static bool worth_sending(const struct hg_tcp_conn *conn, uint32_t len, uint32_t unsent)
+{
+    return len == unsent || len >= tcp_segment_room(conn) || len >= conn->snd_wnd_max / 2 ||
+           conn->flags & TCP_F_FORCE_DATA;
+}
+
+static void sent_new(struct hg_tcp_conn *conn, uint32_t len, bool fin)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    conn->snd_nxt += len + fin;
+    conn->bytes_out += len;
+    conn->last_tx = tcp->now;
+    conn->flags &= ~TCP_F_FORCE_DATA;
+    tcp->count.tx_bytes += len;
+    if (!conn->rtt_start && conn->cc.phase == TCP_CC_OPEN) {
+        conn->rtt_seq = conn->snd_nxt;
+        conn->rtt_start = tcp->now;
+    }
+    if (fin)
+        tcp_close_fin_sent(conn);
+    tcp_timer_rtx_start(conn);
+}
+
+/* The next new segment. False when nothing more can go now. */
+static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
+{
+    bool fin = (conn->flags & (TCP_F_FIN_QUEUED | TCP_F_FIN_SENT)) == TCP_F_FIN_QUEUED;
+    uint32_t unsent = conn->flags & TCP_F_FIN_SENT ? 0 : conn->sndq.end - conn->snd_nxt;
+    uint32_t edge = conn->snd_una + conn->snd_wnd;
+    uint32_t wnd = seq_gt(edge, conn->snd_nxt) ? edge - conn->snd_nxt : 0;
+    uint32_t len = tcp_segment_room(conn);
+
+    len = len < unsent ? len : unsent;
+    len = len < wnd ? len : wnd;
+    fin = fin && len == unsent && wnd > len;
+    if (!len && !fin)
+        return false;
+    if (*pipe && *pipe + len > conn->cc.cwnd)
+        return false;
+    if (len && !worth_sending(conn, len, unsent))
+        return false;
+    struct tcp_out out = {.seq = conn->snd_nxt, .len = len, .cursor = &conn->new_cursor};
+    out.flags = (fin ? TCP_FIN : 0) | (len && len == unsent ? TCP_PSH : 0);
+    int sent = tcp_segment_send(conn, &out);
+    if (sent < 0) {
+        out_of_mbufs(conn);
+        return false;
+    }
+    sent_new(conn, (uint32_t)sent, fin && (uint32_t)sent == len);
+    *pipe += (uint32_t)sent;
+    return true;
+}
+
+/* Nothing in flight and something to send that the window does not take: only a probe will tell us
+ * that it opened, should the update get lost (RFC 9293 3.8.6.1). */
+static void check_persist(struct hg_tcp_conn *conn)
+{
+    bool waiting = !(conn->flags & TCP_F_FIN_SENT) &&
+                   (conn->sndq.end != conn->snd_nxt || conn->flags & TCP_F_FIN_QUEUED);
+
+    if (waiting && conn->snd_una == conn->snd_nxt && !conn->deadline[TCP_T_RTX] &&
+        !conn->deadline[TCP_T_RETRY]) {
+        conn->flags |= TCP_F_PERSIST;
+        tcp_timer_set(conn, TCP_T_RTX,
+                      conn->tcp->now + tcp_rtt_timeout(&conn->rtt, conn->tcp->cfg.rto_max));
+    }
+}
+
+/* True when the budget ended it. */
+static bool send_data(struct hg_tcp_conn *conn, unsigned *budget)
+{
+    uint32_t pipe;
+
+    if (conn->snd_una == conn->snd_nxt && conn->last_tx &&
+        conn->tcp->now - conn->last_tx > conn->rtt.rto)
+        tcp_cc_idle(&conn->cc, tcp_mss(conn));
+    if (!send_lost(conn, &pipe, budget))
+        return !*budget;
+    while (*budget && send_one_new(conn, &pipe))
+        (*budget)--;
+    if (!*budget)
+        return true;
+    check_persist(conn);
+    return false;
+}
+
+static void send_probe(struct hg_tcp_conn *conn)
+{
+    /* One below SND.UNA and without payload: not acceptable, so the peer has to answer with its
+     * window, and no byte is sent that would have to be accounted (RFC 1122 4.2.3.6). */
+    struct tcp_out out = {.seq = conn->snd_una - 1};
+
+    conn->flags &= ~TCP_F_PROBE_DUE;
+    if (tcp_segment_send(conn, &out) < 0)
+        out_of_mbufs(conn);
+}
+
+static void send_acks(struct hg_tcp_conn *conn, unsigned *budget)
+{
+    struct tcp_out out = {.seq = conn->snd_nxt};
+    /* A peer without SACK counts duplicates (RFC 5681 4.2: one for each); with SACK one tells all.
+     */
+    unsigned n = conn->flags & TCP_F_SACK || !conn->acks_due ? 1 : conn->acks_due;
+
+    conn->acks_due = 0;
+    while (n-- && *budget) {
+        if (tcp_segment_send(conn, &out) < 0) {
+            out_of_mbufs(conn);
+            return;
+        }
+        (*budget)--;
+    }
+}
+
+static void send_syn(struct hg_tcp_conn *conn)
+{
+    if (tcp_segment_send_syn(conn) < 0) {
+        out_of_mbufs(conn);
+        return;
+    }
+    conn->flags &= ~TCP_F_SYN_DUE;
+    /* Timed only while there is one copy (Karn). */
+    conn->rtt_start = conn->tries ? 0 : conn->rtt_start ? conn->rtt_start : conn->tcp->now;
+    conn->rtt_seq = conn->snd_nxt;
+    tcp_timer_rtx_start(conn);
+}
+
+/* True when it has to be called again in the next turn. */
+static bool output_conn(struct hg_tcp_conn *conn, unsigned *budget)
+{
+    unsigned mine = *budget < CONN_SEGS ? *budget : CONN_SEGS, left = mine;
+    bool more = false;
+
+    if (conn->state == TCP_ST_SYN_SENT || conn->state == TCP_ST_SYN_RECEIVED) {
+        if (conn->flags & TCP_F_SYN_DUE)
+            send_syn(conn);
+        else if (conn->flags & TCP_F_ACK_NOW && conn->state == TCP_ST_SYN_RECEIVED)
+            send_acks(conn, &left);
+        *budget -= mine > left ? mine - left : 1;
+        return false;
+    }
+    if (conn->flags & TCP_F_PROBE_DUE)
+        send_probe(conn);
+    if (may_send(conn))
+        more = send_data(conn, &left);
+    if (conn->flags & TCP_F_ACK_NOW && left)
+        send_acks(conn, &left);
+    *budget -= mine - left;
+    return more || (conn->flags & TCP_F_ACK_NOW && !left);
+}
+
+void tcp_output_poll(struct hg_tcp *tcp)
+{
+    unsigned budget = TURN_SEGS;
+
+    for (uint32_t n = tcp->n_out; n && budget; n--) {
+        struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->out);
+        TAILQ_REMOVE(&tcp->out, conn, out_link);
+        conn->flags &= ~TCP_F_ON_OUT;
+        tcp->n_out--;
+        if (output_conn(conn, &budget))
+            tcp_output_want(conn);
+    }
+}

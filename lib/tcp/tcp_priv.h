@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every function of this folder that crosses a file, under the file that defines it.
+ */
+#ifndef HEADGATE_TCP_PRIV_H
+#define HEADGATE_TCP_PRIV_H
+
+#include "tcp_conn.h"
+#include "tcp_seq.h"
+
+/* Silly window: the edge moves by at least this many segments before we send an update for it
+ * alone (include/headgate/tcp.h, hg_tcp_consume). */
+#define TCP_UPDATE_SEGS 2
+/* ACKs per second and connection in answer to unacceptable segments (RFC 5961 7). Per connection,
+ * so that no outsider can read a shared budget as a side channel. */
+#define TCP_LIMITED_ACKS 10
+#define TCP_DEFAULT_MSS 536 /* RFC 9293 3.7.1 */
+#define TCP_MIN_MSS 64   /* a peer's smaller offer is not followed: each byte would cost a packet */
+#define TCP_TS_OPTION 12 /* bytes, padded */
+
+/* ---- tcp.c ---- */
+
+/* Sets the time of the current call. */
+void tcp_clock(struct hg_tcp *tcp, hg_ns now);
+
+/* Queues HG_TCP_EV_* for the service. */
+void tcp_event(struct hg_tcp_conn *conn, uint32_t what);
+
+/* ---- tcp_table.c: the pool and the lookup ---- */
+
+/* Allocates pool and table for cfg.conns_max; 0 or -ENOMEM. */
+int tcp_table_create(struct hg_tcp *tcp);
+void tcp_table_destroy(struct hg_tcp *tcp);
+struct hg_tcp_conn *tcp_table_find(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash);
+/* What the table has at the place of `hash`, perhaps: only to prefetch it. */
+const struct hg_tcp_conn *tcp_table_guess(const struct hg_tcp *tcp, uint32_t hash);
+/* A cleared connection in the table, state CLOSED; at the bound the oldest TIME-WAIT goes first.
+ * NULL when there is no room. */
+struct hg_tcp_conn *tcp_conn_new(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash);
+/* Ends the connection: state CLOSED, out of the table, nothing sent. Tells the service if it knows
+ * the connection, else frees it: the caller must not touch it any more. */
+void tcp_conn_kill(struct hg_tcp_conn *conn, int error);
+/* Frees a CLOSED connection that nobody knows. */
+void tcp_conn_free(struct hg_tcp_conn *conn);
+
+/* ---- tcp_rxq.c: received payload ---- */
+
+/* The payload of s, which starts at RCV.NXT; takes s->m. Moves RCV.NXT. False: memory bound. */
+bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s);
+/* The payload of s, which starts above RCV.NXT; takes s->m if something of it is new. */
+void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s);
+unsigned tcp_rxq_peek(const struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max);
+void tcp_rxq_consume(struct hg_tcp_conn *conn, uint32_t n);
+/* Drops what is out of order, and the in-order data as well. */
+void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn);
+void tcp_rxq_drop(struct hg_tcp_conn *conn);
+/* Bytes we are ready to accept from RCV.NXT on. */
+uint32_t tcp_rxq_window(const struct hg_tcp_conn *conn);
+
+/* ---- tcp_sndq.c: data to send ---- */
+
+void tcp_sndq_init(struct tcp_sndq *q, uint32_t seq);
+/* Takes the chain m of `bytes` bytes. */
+void tcp_sndq_append(struct tcp_sndq *q, struct rte_mbuf *m, uint32_t bytes);
+/* Frees mbufs whose data is all before una. */
+void tcp_sndq_ack(struct hg_tcp_conn *conn, uint32_t una);
+void tcp_sndq_drop(struct hg_tcp_conn *conn);
+/* Hangs indirect mbufs for up to blk.hi - blk.lo bytes of the queue behind hdr. Returns how many
+ * bytes that was: fewer when the data lies in too many pieces, 0 when the clone pool is empty. */
+uint32_t tcp_sndq_attach(struct hg_tcp_conn *conn, struct tcp_cursor *cur, struct tcp_block blk,
+                         struct rte_mbuf *hdr);
+/* Bytes in the queue that are not acknowledged. */
+uint32_t tcp_sndq_bytes(const struct hg_tcp_conn *conn);
+
+/* ---- tcp_input.c ---- */
+
+/* Steps 1 to 8 of RFC 9293 3.10.7.4 for the synchronized states; may free conn. */
+void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s);
+/* RFC 7323 5.3 R1: false when the timestamp is too old, or missing. */
+bool tcp_input_paws(struct hg_tcp_conn *conn, const struct tcp_seg *s);
+/* RFC 5961 3.2: what a reset segment does; may free conn. */
+void tcp_input_rst(struct hg_tcp_conn *conn, const struct tcp_seg *s, int error);
+
+/* ---- tcp_ack.c: step 5 ---- */
+
+/* False when the segment must go no further; conn may then be freed. */
+bool tcp_ack_input(struct hg_tcp_conn *conn, const struct tcp_seg *s);
+/* Takes the window of a segment if it is newer than what we know. */
+void tcp_ack_window(struct hg_tcp_conn *conn, const struct tcp_seg *s);
+
+/* ---- tcp_loss.c: recovery ---- */
+
+/* After SND.UNA moved by `acked` (0: a duplicate); in_flight as before the segment. */
+void tcp_loss_ack(struct hg_tcp_conn *conn, uint32_t acked, uint32_t in_flight);
+/* The retransmission timer expired. */
+void tcp_loss_timeout(struct hg_tcp_conn *conn);
+/* Bytes believed to be on their way. */
+uint32_t tcp_loss_pipe(const struct hg_tcp_conn *conn);
+
+/* ---- tcp_open.c ---- */
+
+/* A segment to a flow without connection. */
+void tcp_open_no_conn(struct hg_tcp *tcp, struct tcp_seg *s);
+/* May free conn. */
+void tcp_open_syn_sent(struct hg_tcp_conn *conn, struct tcp_seg *s);
+void tcp_open_syn_received(struct hg_tcp_conn *conn, struct tcp_seg *s);
+/* Our ISN and options, state SYN-SENT; the SYN is put on the output list. */
+void tcp_open_active(struct hg_tcp_conn *conn);
+/* A free ephemeral port towards flow's remote end into flow->lport; 0 or -EADDRINUSE. */
+int tcp_open_port(struct hg_tcp *tcp, struct hg_flow *flow);
+
+/* ---- tcp_close.c ---- */
+
+/* Our FIN leaves with the segment being built. */
+void tcp_close_fin_sent(struct hg_tcp_conn *conn);
+/* Everything we sent, FIN included, is acknowledged. False: conn is gone. */
+bool tcp_close_fin_acked(struct hg_tcp_conn *conn);
+/* The peer's FIN is next in order. */
+void tcp_close_fin_received(struct hg_tcp_conn *conn);
+/* A segment in TIME-WAIT; may free conn. */
+void tcp_close_time_wait(struct hg_tcp_conn *conn, struct tcp_seg *s);
+/* Sends RST and kills. */
+void tcp_close_abort(struct hg_tcp_conn *conn, int error);
+/* The service let go of a living connection; may free it. */
+void tcp_close_release(struct hg_tcp_conn *conn);
+
+/* ---- tcp_output.c: what is sent, and when ---- */
+
+/* Puts conn on the output list. */
+void tcp_output_want(struct hg_tcp_conn *conn);
+void tcp_output_ack_now(struct hg_tcp_conn *conn);
+/* An ACK for an unacceptable segment, at a bounded rate; counts in *counter when it is sent. */
+void tcp_output_ack_limited(struct hg_tcp_conn *conn, uint64_t *counter);
+/* RFC 9293 3.8.6.3, RFC 5681 4.2: decides when new in-order bytes are acknowledged; `len`: payload
+ * of the segment that brought them. */
+void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len);
+/* The service consumed data: is the window worth an update of its own? */
+void tcp_output_consumed(struct hg_tcp_conn *conn);
+/* Sends what the connections on the output list have to send, within the turn's budget. */
+void tcp_output_poll(struct hg_tcp *tcp);
+
+/* ---- tcp_segment.c: one segment from its parts ---- */
+
+/* What one segment carries. */
+struct tcp_out {
+    uint32_t seq;
+    uint32_t len;              /* payload bytes of the send queue from seq on */
+    uint8_t flags;             /* beside ACK */
+    struct tcp_cursor *cursor; /* with len */
+};
+/* Builds and emits it, with the acknowledgement and window of this moment. Returns the payload
+ * bytes that went (fewer than out->len, without FIN and PSH, when the data lies in too many pieces)
+ * or -ENOBUFS. */
+int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out);
+/* Payload that fits a segment beside the options it will have now, bytes. */
+uint32_t tcp_segment_room(const struct hg_tcp_conn *conn);
+/* SYN or SYN-ACK, as the state asks; 0 or -ENOBUFS. */
+int tcp_segment_send_syn(struct hg_tcp_conn *conn);
+/* RST in answer to s (RFC 9293 3.10.7.1), for no connection or instead of one. */
+void tcp_segment_rst_reply(struct hg_tcp *tcp, const struct tcp_seg *s);
+/* RST of a connection. */
+void tcp_segment_rst(struct hg_tcp_conn *conn);
+/* Bytes by which the right edge of the window may move now. */
+uint32_t tcp_segment_edge_gain(const struct hg_tcp_conn *conn);
+/* Largest payload plus options towards remote: cfg.mss and the MTU. */
+uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_ip *remote);
+
+/* ---- tcp_timer.c ---- */
+
+void tcp_timer_set(struct hg_tcp_conn *conn, enum tcp_timer_kind kind, hg_ns deadline);
+/* Starts the retransmission timer unless it runs. */
+void tcp_timer_rtx_start(struct hg_tcp_conn *conn);
+void tcp_timer_rtx_restart(struct hg_tcp_conn *conn);
+void tcp_timer_poll(struct hg_tcp *tcp);
+
+/* ---- tcp_icmp.c ---- */
+
+void tcp_icmp_input(struct hg_tcp *tcp, const struct hg_seg *seg);
+
+/* ---- tcp_info.c ---- */
+
+const char *tcp_state_name(unsigned state);
+
+/* ---- small things used everywhere ---- */
+
+static inline void tcp_timer_clear(struct hg_tcp_conn *conn, enum tcp_timer_kind kind)
+{
+    conn->deadline[kind] = 0;
+}
+
+/* Payload bytes of a full segment. */
+static inline uint32_t tcp_mss(const struct hg_tcp_conn *conn)
+{
+    return conn->snd_mss - (conn->flags & TCP_F_TS ? TCP_TS_OPTION : 0);
+}
+
+static inline struct tcp_span tcp_span(const struct hg_tcp_conn *conn)
+{
+    return (struct tcp_span){.una = conn->snd_una, .nxt = conn->snd_nxt};
+}
+
+#endif /* HEADGATE_TCP_PRIV_H */

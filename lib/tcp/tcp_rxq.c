@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Received payload, in the mbufs it came in.
+ *
+ * In-order data is one chain of mbufs through rte_mbuf.next, each trimmed to exactly the bytes
+ * that are new; out-of-order data is one such chain per interval of tcp_reass. So filling a gap
+ * links two chains and copies nothing.
+ *
+ * Memory is accounted by the size of the buffers held, not by the bytes in them: that is what a
+ * peer which sends single bytes would exhaust. A segment that fills less than a quarter of its
+ * buffer is copied behind the one before it when there is room.
+ *
+ * Invariants: (1) no mbuf of a chain is empty; (2) rxq_bytes and ooo_bytes are the sums of the
+ * chains' lengths; (3) tcp->rx_mem is the sum of buf_len of all mbufs in all chains; (4)
+ * cold->ooo[i] holds exactly the bytes of reass.iv[i].
+ */
+#include "tcp_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FOLD_FRACTION 4 /* a segment below buf_len / 4 is worth copying */
+
+static void free_mbuf(struct hg_tcp *tcp, struct rte_mbuf *m)
+{
+    tcp->rx_mem -= m->buf_len;
+    m->next = NULL;
+    m->nb_segs = 1;
+    rte_pktmbuf_free_seg(m);
+}
+
+static void free_chain(struct hg_tcp *tcp, struct tcp_chain *chain)
+{
+    for (struct rte_mbuf *m = chain->head, *next; m; m = next) {
+        next = m->next;
+        free_mbuf(tcp, m);
+    }
+    *chain = (struct tcp_chain){NULL, NULL};
+}
+
+static void append_chain(struct tcp_chain *to, const struct tcp_chain *from)
+{
+    if (to->tail)
+        to->tail->next = from->head;
+    else
+        to->head = from->head;
+    to->tail = from->tail;
+}
+
+/* Cuts the packet m to bytes [off, off + len) and accounts what is left; mbufs without a byte in
+ * that range are freed. len > 0 and the packet has them. */
+static struct tcp_chain trim(struct hg_tcp *tcp, struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+    struct tcp_chain out = {NULL, NULL};
+
+    for (struct rte_mbuf *next; m; m = next) {
+        next = m->next;
+        m->next = NULL;
+        m->nb_segs = 1;
+        uint32_t skip = off < m->data_len ? off : m->data_len;
+        uint32_t keep = m->data_len - skip < len ? m->data_len - skip : len;
+        off -= skip;
+        len -= keep;
+        if (!keep) {
+            rte_pktmbuf_free_seg(m);
+            continue;
+        }
+        m->data_off = (uint16_t)(m->data_off + skip);
+        m->data_len = (uint16_t)keep;
+        tcp->rx_mem += m->buf_len;
+        append_chain(&out, &(struct tcp_chain){m, m});
+    }
+    return out;
+}
+
+/* Copies the payload of a small segment behind `tail`; false when it has to keep its own mbuf. */
+static bool fold(struct rte_mbuf *tail, const struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+    if (!tail || len * FOLD_FRACTION > m->buf_len || !RTE_MBUF_DIRECT(tail) ||
+        rte_mbuf_refcnt_read(tail) != 1 || rte_pktmbuf_tailroom(tail) < len)
+        return false;
+    uint8_t *to = rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len);
+    const void *from = rte_pktmbuf_read(m, off, len, to);
+    if (from != to)
+        memcpy(to, from, len);
+    tail->data_len = (uint16_t)(tail->data_len + len);
+    return true;
+}
+
+/* Bytes [s->off, + s->len) of s->m, behind `tail` or as a chain of their own; takes s->m. */
+static struct tcp_chain take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct tcp_seg *s)
+{
+    struct rte_mbuf *m = s->m;
+
+    s->m = NULL;
+    if (fold(tail, m, s->off, s->len)) {
+        rte_pktmbuf_free(m);
+        return (struct tcp_chain){NULL, NULL};
+    }
+    if (likely(m->nb_segs == 1)) {
+        m->data_off = (uint16_t)(m->data_off + s->off);
+        m->data_len = (uint16_t)s->len;
+        tcp->rx_mem += m->buf_len;
+        return (struct tcp_chain){m, m};
+    }
+    return trim(tcp, m, s->off, s->len);
+}
+
+static void append_in_order(struct hg_tcp_conn *conn, const struct tcp_chain *chain)
+{
+    if (!chain->head)
+        return;
+    if (conn->rxq_tail)
+        conn->rxq_tail->next = chain->head;
+    else
+        conn->rxq_head = chain->head;
+    conn->rxq_tail = chain->tail;
+}
+
+/* Removes cold->ooo[at .. at + n) and closes the gap; `left` chains are there in all. */
+static void drop_chains(struct hg_tcp_conn *conn, unsigned at, unsigned n, unsigned left)
+{
+    struct tcp_chain *q = conn->cold->ooo;
+
+    for (unsigned i = at; i < at + n; i++) {
+        for (const struct rte_mbuf *m = q[i].head; m; m = m->next)
+            conn->ooo_bytes -= m->data_len;
+        free_chain(conn->tcp, &q[i]);
+    }
+    memmove(&q[at], &q[at + n], (left - at - n) * sizeof q[0]);
+}
+
+/* The gap in front of the out-of-order data may have closed: moves what is in order now. */
+static void pull_ooo(struct hg_tcp_conn *conn)
+{
+    struct tcp_chain *q = conn->cold->ooo;
+    uint32_t end;
+
+    while (tcp_reass_pop(&conn->reass, conn->rcv_nxt, &end)) {
+        uint32_t len = end - conn->rcv_nxt;
+        append_in_order(conn, &q[0]);
+        memmove(&q[0], &q[1], conn->reass.n * sizeof q[0]);
+        conn->ooo_bytes -= len;
+        conn->rcv_nxt = end;
+        conn->rxq_bytes += len;
+        conn->bytes_in += len;
+        conn->tcp->count.rx_bytes += len;
+    }
+}
+
+/* At the memory bound: out-of-order data goes first, since the peer will send it again. */
+static bool make_room(struct hg_tcp_conn *conn)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    if (conn->ooo_bytes) {
+        tcp->count.rx_ooo_drop += conn->reass.n;
+        tcp_rxq_drop_ooo(conn);
+    }
+    return tcp->rx_mem < tcp->cfg.rcv_mem_max;
+}
+
+bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    if (unlikely(tcp->rx_mem >= tcp->cfg.rcv_mem_max) && !make_room(conn)) {
+        tcp->count.rx_mem_drop++;
+        return false;
+    }
+    if (unlikely(conn->ooo_bytes)) {
+        uint32_t hi = s->seq + s->len;
+        unsigned n = tcp_reass_cover(&conn->reass, &hi);
+        drop_chains(conn, 0, n, conn->reass.n + n);
+        s->len = hi - s->seq;
+    }
+    struct tcp_chain chain = take(tcp, conn->rxq_tail, s);
+    append_in_order(conn, &chain);
+    conn->rcv_nxt += s->len;
+    conn->rxq_bytes += s->len;
+    conn->bytes_in += s->len;
+    tcp->count.rx_bytes += s->len;
+    if (unlikely(conn->ooo_bytes))
+        pull_ooo(conn);
+    return true;
+}
+
+/* Does to the chains what tcp_reass_add() did to the intervals. */
+static void place(struct hg_tcp_conn *conn, const struct tcp_placed *p, struct tcp_seg *s)
+{
+    struct tcp_chain *q = conn->cold->ooo;
+    unsigned first = p->at + p->join_left;
+    unsigned n = conn->reass.n + p->swallowed + p->join_left + p->join_right - 1; /* before */
+
+    drop_chains(conn, first, p->swallowed, n);
+    n -= p->swallowed;
+    s->off += p->lo - s->seq;
+    s->seq = p->lo;
+    s->len = p->hi - p->lo;
+    conn->ooo_bytes += s->len;
+    struct tcp_chain chain = take(conn->tcp, p->join_left ? q[p->at].tail : NULL, s);
+    if (p->join_left) {
+        if (chain.head)
+            append_chain(&q[p->at], &chain);
+    } else {
+        memmove(&q[p->at + 1], &q[p->at], (n - p->at) * sizeof q[0]);
+        q[p->at] = chain;
+        n++;
+    }
+    if (p->join_right) {
+        append_chain(&q[p->at], &q[p->at + 1]);
+        memmove(&q[p->at + 1], &q[p->at + 2], (n - p->at - 2) * sizeof q[0]);
+    }
+}
+
+void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
+{
+    struct hg_tcp *tcp = conn->tcp;
+    struct tcp_placed placed;
+
+    tcp->count.rx_ooo++;
+    if (tcp->rx_mem >= tcp->cfg.rcv_mem_max) {
+        tcp->count.rx_mem_drop++;
+        return;
+    }
+    int rc = tcp_reass_add(&conn->reass, s->seq, s->seq + s->len, &placed);
+    if (rc == -EEXIST) {
+        tcp->count.rx_dup++;
+        conn->dsack = (struct tcp_block){s->seq, s->seq + s->len};
+        conn->flags |= TCP_F_DSACK;
+    } else if (rc) {
+        tcp->count.rx_ooo_drop++;
+    } else {
+        place(conn, &placed, s);
+    }
+}
+
+unsigned tcp_rxq_peek(const struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max)
+{
+    unsigned n = 0;
+
+    for (struct rte_mbuf *m = conn->rxq_head; m && n < max; m = m->next, n++)
+        iov[n] = (struct hg_iov){.base = rte_pktmbuf_mtod(m, uint8_t *), .len = m->data_len};
+    return n;
+}
+
+void tcp_rxq_consume(struct hg_tcp_conn *conn, uint32_t n)
+{
+    conn->rxq_bytes -= n;
+    while (n) {
+        struct rte_mbuf *m = conn->rxq_head;
+        if (n < m->data_len) {
+            m->data_off = (uint16_t)(m->data_off + n);
+            m->data_len = (uint16_t)(m->data_len - n);
+            return;
+        }
+        n -= m->data_len;
+        conn->rxq_head = m->next;
+        free_mbuf(conn->tcp, m);
+    }
+    if (!conn->rxq_head)
+        conn->rxq_tail = NULL;
+}
+
+void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn)
+{
+    if (conn->reass.n)
+        drop_chains(conn, 0, conn->reass.n, conn->reass.n);
+    conn->reass.n = 0;
+}
+
+void tcp_rxq_drop(struct hg_tcp_conn *conn)
+{
+    struct tcp_chain chain = {conn->rxq_head, conn->rxq_tail};
+
+    tcp_rxq_drop_ooo(conn);
+    free_chain(conn->tcp, &chain);
+    conn->rxq_head = conn->rxq_tail = NULL;
+    conn->rxq_bytes = 0;
+}
+
+uint32_t tcp_rxq_window(const struct hg_tcp_conn *conn)
+{
+    const struct hg_tcp *tcp = conn->tcp;
+    uint64_t held = tcp->rx_mem, max = tcp->cfg.rcv_mem_max;
+    uint32_t wnd = tcp->cfg.rcv_buf > conn->rxq_bytes ? tcp->cfg.rcv_buf - conn->rxq_bytes : 0;
+
+    if (likely(held < max / 2))
+        return wnd;
+    /* Beyond half of the node's receive memory each connection gets at most half of what is left:
+     * windows shrink smoothly and reach zero before the bound drops data. */
+    uint64_t room = held < max ? (max - held) / 2 : 0;
+    return wnd < room ? wnd : (uint32_t)room;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pool of connections and the table that finds them by address.
+ *
+ * The table is open addressing with linear probing at a load of at most one half; removal shifts
+ * the following entries back, so there are no tombstones and probes stay short. The hash is keyed
+ * (tcp_hash.h), so an outsider cannot build long probes.
+ */
+#include "tcp_hash.h"
+#include "tcp_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <rte_malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool flow_equal(const struct hg_flow *a, const struct hg_flow *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static void conn_init(struct hg_tcp *tcp, struct hg_tcp_conn *conn)
+{
+    memset(conn, 0, sizeof *conn);
+    conn->tcp = tcp;
+    conn->cold = &tcp->cold[conn - tcp->conns];
+    conn->reass.iv = conn->cold->ival;
+    conn->sack.iv = conn->cold->sacked;
+}
+
+int tcp_table_create(struct hg_tcp *tcp)
+{
+    uint32_t n = tcp->cfg.conns_max;
+    uint32_t slots = rte_align32pow2(2 * n);
+
+    tcp->slot_mask = slots - 1;
+    tcp->slots = rte_zmalloc("tcp slots", slots * sizeof *tcp->slots, RTE_CACHE_LINE_SIZE);
+    tcp->conns = rte_zmalloc("tcp conns", n * sizeof *tcp->conns, RTE_CACHE_LINE_SIZE);
+    /* Ordinary memory on purpose: pages are touched only by connections that lose segments. */
+    tcp->cold = calloc(n, sizeof *tcp->cold);
+    if (!tcp->slots || !tcp->conns || !tcp->cold) {
+        tcp_table_destroy(tcp);
+        return -ENOMEM;
+    }
+    TAILQ_INIT(&tcp->free);
+    TAILQ_INIT(&tcp->time_wait);
+    for (uint32_t i = 0; i < n; i++) {
+        conn_init(tcp, &tcp->conns[i]);
+        TAILQ_INSERT_TAIL(&tcp->free, &tcp->conns[i], wait_link);
+    }
+    return 0;
+}
+
+void tcp_table_destroy(struct hg_tcp *tcp)
+{
+    rte_free(tcp->slots);
+    rte_free(tcp->conns);
+    free(tcp->cold);
+}
+
+struct hg_tcp_conn *tcp_table_find(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash)
+{
+    struct hg_tcp_conn *conn = tcp->last;
+
+    if (conn && flow_equal(&conn->flow, flow))
+        return conn;
+    for (uint32_t i = hash & tcp->slot_mask; tcp->slots[i].conn; i = (i + 1) & tcp->slot_mask) {
+        if (tcp->slots[i].hash != hash)
+            continue;
+        conn = &tcp->conns[tcp->slots[i].conn - 1];
+        if (flow_equal(&conn->flow, flow)) {
+            tcp->last = conn;
+            return conn;
+        }
+    }
+    return NULL;
+}
+
+const struct hg_tcp_conn *tcp_table_guess(const struct hg_tcp *tcp, uint32_t hash)
+{
+    const struct tcp_slot *slot = &tcp->slots[hash & tcp->slot_mask];
+
+    return slot->conn ? &tcp->conns[slot->conn - 1] : tcp->conns;
+}
+
+static void table_insert(struct hg_tcp *tcp, struct hg_tcp_conn *conn)
+{
+    uint32_t i = conn->hash & tcp->slot_mask;
+
+    while (tcp->slots[i].conn)
+        i = (i + 1) & tcp->slot_mask;
+    tcp->slots[i] =
+        (struct tcp_slot){.hash = conn->hash, .conn = (uint32_t)(conn - tcp->conns) + 1};
+}
+
+static void table_remove(struct hg_tcp *tcp, const struct hg_tcp_conn *conn)
+{
+    uint32_t index = (uint32_t)(conn - tcp->conns) + 1;
+    uint32_t hole = conn->hash & tcp->slot_mask;
+
+    while (tcp->slots[hole].conn != index) {
+        assert(tcp->slots[hole].conn);
+        hole = (hole + 1) & tcp->slot_mask;
+    }
+    /* Close the hole: an entry may move into it if its home is not between hole and entry. */
+    for (uint32_t i = (hole + 1) & tcp->slot_mask; tcp->slots[i].conn;
+         i = (i + 1) & tcp->slot_mask) {
+        uint32_t home = tcp->slots[i].hash & tcp->slot_mask;
+        if (((i - home) & tcp->slot_mask) < ((i - hole) & tcp->slot_mask))
+            continue;
+        tcp->slots[hole] = tcp->slots[i];
+        hole = i;
+    }
+    tcp->slots[hole].conn = 0;
+    if (tcp->last == conn)
+        tcp->last = NULL;
+}
+
+struct hg_tcp_conn *tcp_conn_new(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash)
+{
+    struct hg_tcp_conn *oldest = TAILQ_FIRST(&tcp->time_wait);
+
+    if (TAILQ_EMPTY(&tcp->free) && oldest) {
+        tcp->count.time_wait_recycled++;
+        tcp_conn_kill(oldest, 0);
+    }
+    /* Still empty when the service has not released the one that was recycled. */
+    struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->free);
+    if (!conn)
+        return NULL;
+    TAILQ_REMOVE(&tcp->free, conn, wait_link);
+    conn_init(tcp, conn);
+    conn->flags = TCP_F_IN_USE;
+    conn->flow = *flow;
+    conn->hash = hash;
+    table_insert(tcp, conn);
+    tcp->n_conns++;
+    return conn;
+}
+
+void tcp_conn_free(struct hg_tcp_conn *conn)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    assert(conn->state == TCP_ST_CLOSED && !hg_timer_armed(&conn->timer));
+    tcp_rxq_drop(conn);
+    if (conn->flags & TCP_F_ON_READY)
+        TAILQ_REMOVE(&tcp->ready, conn, ready_link);
+    conn->flags = 0;
+    TAILQ_INSERT_HEAD(&tcp->free, conn, wait_link);
+    tcp->n_conns--;
+}
+
+void tcp_conn_kill(struct hg_tcp_conn *conn, int error)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    if (conn->state == TCP_ST_SYN_RECEIVED && !(conn->flags & TCP_F_ACTIVE))
+        tcp->n_half_open--;
+    if (conn->flags & TCP_F_ON_OUT) {
+        TAILQ_REMOVE(&tcp->out, conn, out_link);
+        tcp->n_out--;
+    }
+    if (conn->flags & TCP_F_ON_TIME_WAIT) {
+        TAILQ_REMOVE(&tcp->time_wait, conn, wait_link);
+        tcp->n_time_wait--;
+    }
+    conn->flags &= ~(TCP_F_ON_OUT | TCP_F_ON_TIME_WAIT);
+    conn->state = TCP_ST_CLOSED;
+    if (error)
+        conn->error = error;
+    table_remove(tcp, conn);
+    hg_wheel_stop(&tcp->wheel, &conn->timer);
+    tcp_sndq_drop(conn);
+    tcp_rxq_drop_ooo(conn);
+    if ((conn->flags & TCP_F_OWNED) && !(conn->flags & TCP_F_RELEASED))
+        tcp_event(conn, HG_TCP_EV_CLOSED);
+    else
+        tcp_conn_free(conn);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A connection: the only place that knows both the handshake and record protection.
+ *
+ *     HANDSHAKE --complete--> OPEN --close_notify--> PEER_CLOSED
+ *         |                    |                         |
+ *         +------ any failure -+-----> FAILED <----------+ (sealing fails)
+ *
+ * Invariants
+ *  1. In HANDSHAKE every record goes whole to OpenSSL, one at a time, and nothing else does. So
+ * when it reports completion its input is empty, and the next record in the stream is ours.
+ *  2. `keyed` is set at one point, together with leaving HANDSHAKE; before it there are no traffic
+ *     keys here, after it OpenSSL is gone (only its last output may wait in `hs`).
+ *  3. The wire order of what we send is the order of the calls: nothing is sealed while something
+ *     is pending, and what is pending was sealed under the sequence numbers it has. New sending
+ *     keys come into use directly after the KeyUpdate that announces them was put into ctl.
+ *  4. Bytes in dst count only when hg_tls_rec_open() succeeded; before that nothing looks at them.
+ *  5. ctl holds at most one KeyUpdate, one close_notify and one fatal alert, so it cannot overflow.
+ *  6. FAILED is final: the keys are erased on entering it, and open and seal do nothing.
+ *
+ * What may be trusted: in HANDSHAKE nothing; in OPEN the record's sender, not its contents.
+ */
+#include "tls_conn.h"
+#include "tls_ctx.h"
+#include "tls_shard.h"
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- handshake ---- */
+
+static int install(struct hg_tls *tls, const struct hg_tls_traffic *t)
+{
+    struct hg_tls_rec_cfg cfg = {
+        .provider = tls->ctx->provider,
+        .engine = &tls->shard->engine,
+        .suite = t->suite,
+    };
+    int rc = hg_tls_rec_init(&tls->rx, &cfg, &t->rx);
+
+    cfg.seal = true;
+    if (rc == 0)
+        rc = hg_tls_rec_init(&tls->tx, &cfg, &t->tx);
+    if (rc != 0)
+        return rc;
+    tls->rx.seq = tls->tx.seq = t->seq;
+    tls->tx.nonce_base = t->nonce_base;
+    memcpy(tls->tx_secret, t->tx_secret, sizeof tls->tx_secret);
+    memcpy(tls->rx_secret, t->rx_secret, sizeof tls->rx_secret);
+    tls->keyed = true;
+    return 0;
+}
+
+/* Frees what is left of the handshake as soon as all its output was taken. */
+static void drop_handshake(struct hg_tls *tls)
+{
+    if (tls->hs == NULL || hg_tls_hs_pending(tls->hs) != 0)
+        return;
+    hg_tls_hs_destroy(tls->hs);
+    tls->hs = NULL;
+}
+
+/* The hand-over from OpenSSL to our records. */
+static int complete(struct hg_tls *tls)
+{
+    struct hg_tls_traffic traffic;
+    int rc = hg_tls_hs_traffic(tls->hs, &traffic), alert;
+
+    if (rc == 0)
+        rc = install(tls, &traffic);
+    OPENSSL_cleanse(&traffic, sizeof traffic);
+    if (rc != 0)
+        return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR,
+                             "no traffic keys after the TLS handshake: %s; memory may be short",
+                             strerror(-rc));
+    alert = hg_tls_hs_refusal(tls->hs);
+    if (alert != 0)
+        return hg_tls_refuse(tls, (enum hg_tls_alert)alert, "%s", hg_tls_hs_why(tls->hs));
+    tls->suite = hg_tls_hs_suite(tls->hs);
+    tls->version = hg_tls_hs_version(tls->hs);
+    snprintf(tls->peer_name, sizeof tls->peer_name, "%s", hg_tls_hs_peer_name(tls->hs));
+    hg_tls_hs_shed(tls->hs);
+    drop_handshake(tls);
+    tls->state = HG_TLS_OPEN;
+    tls->shard->counters.handshakes++;
+    return 0;
+}
+
+/* A peer that speaks something else is told apart by its first bytes, before it has sent what would
+ * pass for a whole record. A server may refuse a client with a plain alert as its first record. */
+static bool is_not_tls(const struct hg_tls *tls, const struct hg_tls_cut *cut)
+{
+    bool client = tls->ctx->role == HG_TLS_CLIENT;
+
+    if (cut->have == 0 || tls->hs_records != 0)
+        return false;
+    if (cut->hdr[0] != HG_TLS_TYPE_HANDSHAKE && !(client && cut->hdr[0] == HG_TLS_TYPE_ALERT))
+        return true;
+    return cut->have >= 2 && cut->hdr[1] != 3;
+}
+
+static int refuse_not_tls(struct hg_tls *tls, const struct hg_tls_cut *cut)
+{
+    bool version = cut->hdr[0] == HG_TLS_TYPE_HANDSHAKE;
+
+    tls->shard->counters.not_tls++;
+    return hg_tls_refuse(
+        tls, version ? HG_TLS_AL_PROTOCOL_VERSION : HG_TLS_AL_UNEXPECTED_MESSAGE,
+        "the peer does not speak TLS 1.2 or 1.3: its first bytes are %02x %02x; this port "
+        "takes TLS from the first byte",
+        cut->hdr[0], cut->have >= 2 ? cut->hdr[1] : 0u);
+}
+
+static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned n,
+                          struct hg_tls_opened *res)
+{
+    struct hg_tls_cut cut;
+    struct hg_tls_cur whole = {.v = in, .n = n};
+    int rc = hg_tls_rec_cut(in, n, &cut);
+    uint32_t len;
+
+    if (is_not_tls(tls, &cut))
+        return refuse_not_tls(tls, &cut);
+    if (rc < 0) {
+        tls->shard->counters.bad_record++;
+        return hg_tls_refuse(tls, HG_TLS_AL_RECORD_OVERFLOW,
+                             "a handshake record of %u bytes is too long", cut.len);
+    }
+    if (cut.have < HG_TLS_RECORD_HEADER)
+        return 0;
+    len = HG_TLS_RECORD_HEADER + cut.len;
+    if (tls->hs_bytes + len > HG_TLS_HS_BYTES || tls->hs_records >= HG_TLS_HS_RECORDS)
+        return hg_tls_refuse(
+            tls, HG_TLS_AL_ILLEGAL_PARAMETER,
+            "the peer's handshake exceeds %u bytes or %u records: is its certificate "
+            "chain overlong?",
+            HG_TLS_HS_BYTES, HG_TLS_HS_RECORDS);
+    if (rc == 0)
+        return 0;
+    res->consumed = len;
+    tls->hs_bytes += len;
+    tls->hs_records++;
+    rc = hg_tls_hs_feed(tls->hs, whole, len);
+    if (rc == 0)
+        return 0;
+    if (rc > 0)
+        return complete(tls);
+    snprintf(tls->error.text, sizeof tls->error.text, "%s", hg_tls_hs_why(tls->hs));
+    return hg_tls_enter_failed(tls);
+}
+
+/* RFC 8446 6.1: what comes after close_notify is ignored. */
+static void discard(const struct hg_iov *in, unsigned n, struct hg_tls_opened *res)
+{
+    struct hg_tls_cur cur = {.v = in, .n = n};
+    const uint8_t *p;
+    uint32_t run;
+
+    while ((run = hg_tls_cur_run(&cur, UINT32_MAX - res->consumed, &p)) != 0)
+        res->consumed += run;
+}
+
+/* ---- the interface ---- */
+
+int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_tls **out)
+{
+    struct hg_tls *tls = aligned_alloc(alignof(struct hg_tls), sizeof *tls);
+    int rc;
+
+    *out = NULL;
+    if (tls == NULL)
+        return -ENOMEM;
+    memset(tls, 0, sizeof *tls);
+    tls->state = HG_TLS_HANDSHAKE;
+    tls->rekey_after = HG_TLS_REKEY_AFTER;
+    tls->suite = tls->version = "";
+    tls->shard = shard;
+    tls->ctx = hg_tls_ctx_ref(ctx);
+    rc = hg_tls_hs_create(ctx, &shard->counters, &tls->hs);
+    if (rc != 0) {
+        hg_tls_ctx_unref(ctx);
+        free(tls);
+        return rc;
+    }
+    *out = tls;
+    return 0;
+}
+
+void hg_tls_destroy(struct hg_tls *tls)
+{
+    if (tls == NULL)
+        return;
+    if (tls->state == HG_TLS_HANDSHAKE && tls->hs_bytes != 0)
+        tls->shard->counters.handshake_failures++; /* cut off or timed out */
+    hg_tls_wipe(tls);
+    hg_tls_hs_destroy(tls->hs);
+    hg_tls_ctx_unref(tls->ctx);
+    free(tls);
+}
+
+enum hg_tls_state hg_tls_state(const struct hg_tls *tls)
+{
+    return tls->state;
+}
+
+uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned n)
+{
+    struct hg_tls_cut cut;
+
+    if (tls->state != HG_TLS_OPEN || hg_tls_rec_cut(in, n, &cut) != 1 ||
+        cut.hdr[0] != HG_TLS_TYPE_DATA)
+        return 0;
+    return hg_tls_rec_room(&tls->rx, cut.len);
+}
+
+int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, const struct hg_iov *dst,
+                struct hg_tls_opened *res)
+{
+    *res = (struct hg_tls_opened){0};
+    switch (tls->state) {
+    case HG_TLS_OPEN:
+        return hg_tls_open_protected(tls, in, n, dst, res);
+    case HG_TLS_HANDSHAKE:
+        return open_handshake(tls, in, n, res);
+    case HG_TLS_PEER_CLOSED:
+        discard(in, n, res);
+        return 0;
+    default:
+        return -EPROTO;
+    }
+}
+
+/* The sending keys may seal no more data (TLS 1.2 cannot change them): an orderly end, and the peer
+ * may still finish what it is sending. */
+static int used_up(struct hg_tls *tls)
+{
+    hg_fail(&tls->error, 0,
+            "the keys of this connection sealed %llu records, which is their limit: reconnect, and "
+            "use TLS 1.3, which renews them",
+            (unsigned long long)tls->tx.seq);
+    hg_tls_close(tls);
+    return -EPIPE;
+}
+
+int hg_tls_seal(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst, uint32_t cap)
+{
+    struct hg_tls_text text = {.type = HG_TLS_TYPE_DATA, .in = in, .n = n};
+    uint64_t len = 0;
+    int rc;
+
+    if (!tls->keyed || tls->close_sent)
+        return -EPIPE;
+    if (hg_tls_pending(tls) != 0)
+        return -EAGAIN;
+    for (unsigned i = 0; i < n; i++)
+        len += in[i].len;
+    if (len > HG_TLS_MAX_PLAINTEXT || cap < len + HG_TLS_OVERHEAD)
+        return -EINVAL;
+    text.len = (uint32_t)len;
+    if (tls->tx.seq + HG_TLS_CTL_RESERVE >= tls->tx.limit)
+        return used_up(tls);
+    rc = hg_tls_rec_seal(&tls->tx, &text, dst);
+    if (rc < 0) {
+        hg_fail(&tls->error, 0, "the %s AEAD provider failed to seal", tls->tx.aead.ops->name);
+        hg_tls_enter_failed(tls);
+        return -EPIPE;
+    }
+    tls->shard->counters.records_out++;
+    tls->shard->counters.bytes_out += len;
+    return rc;
+}
+
+uint32_t hg_tls_seal_offset(const struct hg_tls *tls)
+{
+    return tls->keyed ? tls->tx.head : HG_TLS_RECORD_HEADER;
+}
+
+uint32_t hg_tls_pending(const struct hg_tls *tls)
+{
+    uint32_t hs = tls->hs == NULL ? 0 : hg_tls_hs_pending(tls->hs);
+
+    return hs + tls->ctl_len - tls->ctl_off;
+}
+
+uint32_t hg_tls_take(struct hg_tls *tls, uint8_t *dst, uint32_t cap)
+{
+    uint32_t done = 0, n;
+
+    if (tls->hs != NULL) {
+        done = hg_tls_hs_take(tls->hs, dst, cap);
+        if (hg_tls_hs_pending(tls->hs) != 0)
+            return done;
+        if (tls->state != HG_TLS_HANDSHAKE)
+            drop_handshake(tls);
+    }
+    n = (uint32_t)tls->ctl_len - tls->ctl_off;
+    n = n < cap - done ? n : cap - done;
+    memcpy(dst + done, tls->ctl + tls->ctl_off, n);
+    tls->ctl_off += (uint8_t)n;
+    if (tls->ctl_off == tls->ctl_len) {
+        tls->ctl_off = tls->ctl_len = 0;
+        tls->update_pending = false;
+    }
+    return done + n;
+}
+
+void hg_tls_close(struct hg_tls *tls)
+{
+    if (tls->state == HG_TLS_HANDSHAKE) {
+        hg_fail(&tls->error, 0, "closed by this side before the TLS handshake was complete");
+        hg_tls_enter_failed(tls);
+    } else if (tls->keyed && !tls->close_sent) {
+        hg_tls_put_alert(tls, HG_TLS_ALERT_WARNING, HG_TLS_AL_CLOSE_NOTIFY);
+    }
+    tls->close_sent = true;
+}
+
+const char *hg_tls_peer_name(const struct hg_tls *tls)
+{
+    return tls->peer_name;
+}
+
+const char *hg_tls_suite(const struct hg_tls *tls)
+{
+    return tls->suite;
+}
+
+const char *hg_tls_version(const struct hg_tls *tls)
+{
+    return tls->version;
+}
+
+const char *hg_tls_error(const struct hg_tls *tls)
+{
+    return tls->error.text;
+}

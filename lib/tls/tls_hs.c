@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tls_hs.h"
+#include "tls_alert.h"
+#include "tls_ctx.h"
+#include <assert.h>
+#include <errno.h>
+#include <headgate/endian.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the secrets lie until they are taken, by the label of the key log. */
+struct secret {
+    const char *label;
+    uint8_t bytes[HG_TLS_SECRET_MAX];
+    uint32_t len; /* 0: not seen */
+};
+
+struct hg_tls_hs {
+    struct hg_tls_ctx *ctx;
+    SSL *ssl;                     /* owned; NULL once shed */
+    BIO *in;                      /* owned by ssl */
+    BIO *out;                     /* a reference of ours and one of ssl's */
+    struct secret client, server; /* TLS 1.3 application traffic secrets */
+    struct hg_tls_peer peer;
+    struct hg_err why;
+    int alert_in;       /* the last alert received, -1: none */
+    bool ccs_sent;      /* our ChangeCipherSpec went out: what follows is protected */
+    uint64_t fin_nonce; /* explicit nonce of our Finished (TLS 1.2 GCM) */
+};
+
+/* ---- OpenSSL's callbacks; each finds its handshake in the SSL's application data ---- */
+
+static int verify_cb(X509_STORE_CTX *x, void *arg)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+
+    (void)arg;
+    return hg_tls_peer_verify(x, &hs->peer);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+/* "LABEL client_random secret", the two in hexadecimal. */
+static void keep_secret(struct secret *s, const char *line)
+{
+    size_t label_len = strlen(s->label);
+    const char *hex;
+
+    if (strncmp(line, s->label, label_len) != 0 || line[label_len] != ' ')
+        return;
+    hex = strrchr(line, ' ') + 1;
+    s->len = 0;
+    for (; s->len < HG_TLS_SECRET_MAX && hex_digit(hex[0]) >= 0 && hex_digit(hex[1]) >= 0; hex += 2)
+        s->bytes[s->len++] = (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
+}
+
+static void keylog_cb(const SSL *ssl, const char *line)
+{
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+
+    keep_secret(&hs->client, line);
+    keep_secret(&hs->server, line);
+    if (hs->ctx->keylog != NULL) {
+        fprintf(hs->ctx->keylog, "%s\n", line);
+        fflush(hs->ctx->keylog);
+    }
+}
+
+static void info_cb(const SSL *ssl, int where, int ret)
+{
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+    int alert = ret & 0xff;
+
+    if ((where & SSL_CB_ALERT) == 0)
+        return;
+    if ((where & SSL_CB_READ) != 0) {
+        hs->alert_in = alert;
+        hs->peer.counters->alerts_in += alert != HG_TLS_AL_CLOSE_NOTIFY;
+    } else {
+        hs->peer.counters->alerts_out += alert != HG_TLS_AL_CLOSE_NOTIFY;
+    }
+}
+
+/* Chooses our protocol from the client's list. The signature is OpenSSL's. */
+static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                   const unsigned char *in, unsigned in_len, void *arg)
+{
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+    const uint8_t *ours = hs->ctx->alpn;
+
+    (void)arg;
+    if (SSL_select_next_proto((unsigned char **)out, out_len, ours, ours[0] + 1u, in, in_len) ==
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_OK;
+    hg_fail(&hs->why, 0,
+            "the client does not offer ALPN protocol \"%.*s\": it speaks something else, or came "
+            "to the wrong port",
+            ours[0], (const char *)ours + 1);
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* A hello without the ALPN extension never reaches alpn_cb. */
+static int hello_cb(SSL *ssl, int *alert, void *arg)
+{
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+    const unsigned char *ext;
+    size_t len;
+
+    (void)arg;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext,
+                                  &len) == 1)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    hg_fail(&hs->why, 0, "the client offers no ALPN protocol, and \"%.*s\" is required here",
+            hs->ctx->alpn[0], (const char *)hs->ctx->alpn + 1);
+    *alert = HG_TLS_AL_NO_APPLICATION_PROTOCOL;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
+void hg_tls_hs_setup(struct hg_tls_ctx *ctx)
+{
+    SSL_CTX_set_keylog_callback(ctx->ssl, keylog_cb);
+    SSL_CTX_set_info_callback(ctx->ssl, info_cb);
+    SSL_CTX_set_cert_verify_callback(ctx->ssl, verify_cb, NULL);
+    if (ctx->role != HG_TLS_SERVER || ctx->alpn[0] == 0)
+        return;
+    SSL_CTX_set_alpn_select_cb(ctx->ssl, alpn_cb, NULL);
+    if (!ctx->alpn_optional)
+        SSL_CTX_set_client_hello_cb(ctx->ssl, hello_cb, NULL);
+}
+
+/* ---- create and destroy ---- */
+
+static int make_ssl(struct hg_tls_hs *hs)
+{
+    hs->ssl = SSL_new(hs->ctx->ssl);
+    hs->in = BIO_new(BIO_s_mem());
+    hs->out = BIO_new(BIO_s_mem());
+    if (hs->ssl == NULL || hs->in == NULL || hs->out == NULL) {
+        BIO_free(hs->in);
+        hs->in = NULL;
+        return -ENOMEM;
+    }
+    BIO_set_mem_eof_return(hs->in, -1);
+    BIO_up_ref(hs->out);
+    SSL_set_bio(hs->ssl, hs->in, hs->out);
+    SSL_set_app_data(hs->ssl, hs);
+    return 0;
+}
+
+static int run(struct hg_tls_hs *hs);
+
+/* The first flight of a client. */
+static int start_client(struct hg_tls_hs *hs)
+{
+    const struct hg_tls_ctx *ctx = hs->ctx;
+
+    SSL_set_connect_state(hs->ssl);
+    if (ctx->server_name != NULL && !ctx->server_name_is_ip &&
+        SSL_set_tlsext_host_name(hs->ssl, ctx->server_name) != 1)
+        return -ENOMEM;
+    return run(hs) == 0 ? 0 : -ENOMEM;
+}
+
+int hg_tls_hs_create(struct hg_tls_ctx *ctx, struct hg_tls_counters *counters,
+                     struct hg_tls_hs **out)
+{
+    struct hg_tls_hs *hs = calloc(1, sizeof *hs);
+    int rc;
+
+    *out = NULL;
+    if (hs == NULL)
+        return -ENOMEM;
+    hs->ctx = ctx;
+    hs->alert_in = -1;
+    hs->client.label = "CLIENT_TRAFFIC_SECRET_0";
+    hs->server.label = "SERVER_TRAFFIC_SECRET_0";
+    hs->peer.is_client = ctx->role == HG_TLS_SERVER;
+    hs->peer.ca_file = ctx->ca_file;
+    hs->peer.server_name = ctx->server_name;
+    hs->peer.counters = counters;
+    rc = make_ssl(hs);
+    if (rc == 0 && ctx->role == HG_TLS_CLIENT)
+        rc = start_client(hs);
+    else if (rc == 0)
+        SSL_set_accept_state(hs->ssl);
+    if (rc != 0) {
+        hg_tls_hs_destroy(hs);
+        return rc;
+    }
+    *out = hs;
+    return 0;
+}
+
+void hg_tls_hs_shed(struct hg_tls_hs *hs)
+{
+    SSL_free(hs->ssl); /* erases its own secrets; frees `in` and its reference to `out` */
+    hs->ssl = NULL;
+    hs->in = NULL;
+    OPENSSL_cleanse(hs->client.bytes, sizeof hs->client.bytes);
+    OPENSSL_cleanse(hs->server.bytes, sizeof hs->server.bytes);
+}
+
+void hg_tls_hs_destroy(struct hg_tls_hs *hs)
+{
+    if (hs == NULL)
+        return;
+    hg_tls_hs_shed(hs);
+    BIO_free(hs->out);
+    free(hs);
+}
+
+/* ---- one step ---- */
+
+/* OpenSSL starts the explicit nonces of TLS 1.2 GCM at random and counts on. Ours continue after
+ * the one its Finished had, so that none is used twice under the key. Looks at the whole records in
+ * the output from `from` on. */
+static void watch_output(struct hg_tls_hs *hs, size_t from)
+{
+    char *data;
+    hg_be64 nonce;
+    size_t len = (size_t)BIO_get_mem_data(hs->out, &data), off = from;
+
+    while (len - off >= HG_TLS_RECORD_HEADER) {
+        const uint8_t *rec = (const uint8_t *)data + off;
+        size_t body = (size_t)rec[3] << 8 | rec[4];
+
+        if (len - off - HG_TLS_RECORD_HEADER < body)
+            break;
+        if (rec[0] == HG_TLS_TYPE_CCS)
+            hs->ccs_sent = true;
+        else if (hs->ccs_sent && rec[0] == HG_TLS_TYPE_HANDSHAKE && body >= sizeof nonce) {
+            memcpy(&nonce, rec + HG_TLS_RECORD_HEADER, sizeof nonce);
+            hs->fin_nonce = hg_be64_get(nonce);
+        }
+        off += HG_TLS_RECORD_HEADER + body;
+    }
+}
+
+/* Sentences for what OpenSSL reports most, where its own words would not help an operator. */
+static void explain_reason(struct hg_tls_hs *hs, int reason)
+{
+    const char *text = ERR_reason_error_string(ERR_peek_last_error());
+
+    switch (reason) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        hs->peer.counters->no_client_cert++;
+        hg_fail(&hs->why, 0,
+                "the client sent no certificate: configure one on it that a CA of %s signed",
+                hs->ctx->ca_file);
+        return;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_WRONG_VERSION_NUMBER:
+        hg_fail(&hs->why, 0,
+                "the peer offers no TLS version that is accepted here: TLS 1.2 and 1.3 are, unless "
+                "configured more narrowly");
+        return;
+    case SSL_R_NO_SHARED_CIPHER:
+        hg_fail(&hs->why, 0,
+                "the peer offers no accepted cipher suite or signature type: ECDHE with AES-GCM or "
+                "ChaCha20-Poly1305 is needed");
+        return;
+    default:
+        hg_fail(&hs->why, 0, "TLS handshake failed: %s", text == NULL ? "no reason given" : text);
+    }
+}
+
+static void explain(struct hg_tls_hs *hs)
+{
+    if (hs->why.text[0] != '\0') {
+        return;
+    } else if (hs->peer.why.text[0] != '\0') {
+        hs->why = hs->peer.why;
+    } else if (hs->alert_in >= 0) {
+        unsigned a = (unsigned)hs->alert_in;
+
+        hg_fail(&hs->why, 0, "the peer ended the handshake with alert %s (%u)%s%s",
+                hg_tls_alert_name(a), a, hg_tls_alert_advice(a)[0] == '\0' ? "" : ": ",
+                hg_tls_alert_advice(a));
+    } else {
+        explain_reason(hs, ERR_GET_REASON(ERR_peek_last_error()));
+    }
+}
+
+static int run(struct hg_tls_hs *hs)
+{
+    size_t before = BIO_ctrl_pending(hs->out);
+    int rc, e;
+
+    ERR_clear_error();
+    rc = SSL_do_handshake(hs->ssl);
+    e = SSL_get_error(hs->ssl, rc);
+    watch_output(hs, before);
+    if (rc != 1 && e == SSL_ERROR_WANT_READ) {
+        rc = 0;
+    } else if (rc != 1) {
+        explain(hs);
+        rc = -EPROTO;
+    }
+    ERR_clear_error();
+    return rc;
+}
+
+int hg_tls_hs_feed(struct hg_tls_hs *hs, struct hg_tls_cur cur, uint32_t len)
+{
+    const uint8_t *p;
+    uint32_t n;
+
+    for (; len != 0 && (n = hg_tls_cur_run(&cur, len, &p)) != 0; len -= n) {
+        if (BIO_write(hs->in, p, (int)n) != (int)n) {
+            hg_fail(&hs->why, 0, "no memory for a TLS handshake");
+            return -EPROTO;
+        }
+    }
+    return run(hs);
+}
+
+/* ---- the result ---- */
+
+static int traffic_13(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
+{
+    bool server = hs->ctx->role == HG_TLS_SERVER;
+    const struct secret *tx = server ? &hs->server : &hs->client;
+    const struct secret *rx = server ? &hs->client : &hs->server;
+
+    if (tx->len != out->suite->secret_len || rx->len != out->suite->secret_len)
+        return -EIO;
+    memcpy(out->tx_secret, tx->bytes, tx->len);
+    memcpy(out->rx_secret, rx->bytes, rx->len);
+    if (hg_tls_traffic_keys(out->suite, out->tx_secret, &out->tx) != 0)
+        return -EIO;
+    return hg_tls_traffic_keys(out->suite, out->rx_secret, &out->rx);
+}
+
+static int traffic_12(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
+{
+    bool server = hs->ctx->role == HG_TLS_SERVER;
+    uint8_t master[HG_TLS_MASTER_SECRET], randoms[2 * HG_TLS_RANDOM];
+    int rc = -EIO;
+
+    out->seq = 1; /* Finished had 0, in each direction */
+    out->nonce_base = hs->fin_nonce;
+    if (SSL_SESSION_get_master_key(SSL_get_session(hs->ssl), master, sizeof master) ==
+            sizeof master &&
+        SSL_get_server_random(hs->ssl, randoms, HG_TLS_RANDOM) == HG_TLS_RANDOM &&
+        SSL_get_client_random(hs->ssl, randoms + HG_TLS_RANDOM, HG_TLS_RANDOM) == HG_TLS_RANDOM)
+        rc = hg_tls_key_block(out->suite, master, randoms, server ? &out->rx : &out->tx,
+                              server ? &out->tx : &out->rx);
+    OPENSSL_cleanse(master, sizeof master);
+    return rc;
+}
+
+int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
+{
+    memset(out, 0, sizeof *out);
+    out->suite = hg_tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(hs->ssl)));
+    /* The suites were checked when the context was made. */
+    assert(out->suite != NULL && out->suite->version == (enum hg_tls_version)SSL_version(hs->ssl));
+    return out->suite->version == HG_TLS_1_3 ? traffic_13(hs, out) : traffic_12(hs, out);
+}
+
+/* RFC 7627: without the extended master secret a TLS 1.2 session is not bound to its handshake. A
+ * client that names a protocol wants a server that speaks it; a server had its say in alpn_cb. */
+int hg_tls_hs_refusal(struct hg_tls_hs *hs)
+{
+    const uint8_t *ours = hs->ctx->alpn;
+    const unsigned char *alpn;
+    unsigned len;
+
+    if (SSL_version(hs->ssl) == TLS1_2_VERSION && SSL_get_extms_support(hs->ssl) != 1) {
+        hg_fail(&hs->why, 0,
+                "the peer's TLS 1.2 lacks the extended master secret extension (RFC 7627): update "
+                "its TLS library or use TLS 1.3");
+        return HG_TLS_AL_HANDSHAKE_FAILURE;
+    }
+    SSL_get0_alpn_selected(hs->ssl, &alpn, &len);
+    if (hs->ctx->role == HG_TLS_CLIENT && ours[0] != 0 && !hs->ctx->alpn_optional && len == 0) {
+        hg_fail(&hs->why, 0,
+                "the server does not speak ALPN protocol \"%.*s\": check its address and port",
+                ours[0], (const char *)ours + 1);
+        return HG_TLS_AL_NO_APPLICATION_PROTOCOL;
+    }
+    return 0;
+}
+
+const char *hg_tls_hs_suite(const struct hg_tls_hs *hs)
+{
+    return SSL_CIPHER_standard_name(SSL_get_current_cipher(hs->ssl));
+}
+
+const char *hg_tls_hs_version(const struct hg_tls_hs *hs)
+{
+    return SSL_get_version(hs->ssl);
+}
+
+const char *hg_tls_hs_peer_name(const struct hg_tls_hs *hs)
+{
+    return hs->peer.name;
+}
+
+const char *hg_tls_hs_why(const struct hg_tls_hs *hs)
+{
+    return hs->why.text;
+}
+
+uint32_t hg_tls_hs_pending(const struct hg_tls_hs *hs)
+{
+    return (uint32_t)BIO_ctrl_pending(hs->out);
+}
+
+uint32_t hg_tls_hs_take(struct hg_tls_hs *hs, uint8_t *dst, uint32_t cap)
+{
+    int n = BIO_read(hs->out, dst, cap > INT32_MAX ? INT32_MAX : (int)cap);
+
+    return n > 0 ? (uint32_t)n : 0;
+}

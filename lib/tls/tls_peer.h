@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who the peer is: verifying its certificate, taking its name out of it, and sentences about why it
+ * is refused. X509 verification reads the wall clock (validity dates); nothing else in this room
+ * does.
+ */
+#ifndef HEADGATE_TLS_PEER_H
+#define HEADGATE_TLS_PEER_H
+
+#include <headgate/tls.h>
+#include <openssl/types.h>
+
+struct hg_tls_peer {
+    bool is_client;                   /* the peer is a client: it must have a good name */
+    const char *ca_file;              /* for sentences; outlives the handshake */
+    const char *server_name;          /* what we expect of a server; NULL: nothing */
+    struct hg_tls_counters *counters; /* of the shard */
+    char name[HG_TLS_NAME_MAX]; /* "" until verified; of a server "" also without a good one */
+    struct hg_err why;          /* the sentence when it was refused */
+};
+
+/* The certificate verification of a handshake: 1 accepted, 0 refused with the error in x (OpenSSL
+ * chooses the alert by it), the sentence in peer->why and the counter advanced. */
+int hg_tls_peer_verify(X509_STORE_CTX *x, struct hg_tls_peer *peer);
+
+/* The name in a certificate: SAN URI headgate:source/NAME, else CN. 0, -ENOENT when there is none,
+ * -EINVAL when it is ambiguous or not 1..127 bytes of [A-Za-z0-9._-] (nor "." or "..", since names
+ * become parts of paths). */
+int hg_tls_peer_cert_name(const X509 *cert, char name[HG_TLS_NAME_MAX]);
+
+#endif /* HEADGATE_TLS_PEER_H */
