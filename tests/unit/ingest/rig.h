@@ -4,7 +4,6 @@
 #ifndef HG_TESTS_UNIT_INGEST_RIG_H
 #define HG_TESTS_UNIT_INGEST_RIG_H
 
-*says.* /
 #include "store_stub.h"
 #include <CUnit/Basic.h>
 #include <errno.h>
@@ -17,8 +16,8 @@
 #define ARENA (16u << 20)
 #define VOLUME_SIZE (4u << 20)
 
-    /* One instance, one session, and what it said. */
-    static struct fixture {
+/* One instance, one session, and what it said. */
+static struct fixture {
     struct hg_store store;
     struct hg_arena *arena;
     void *mem;
