@@ -52,11 +52,16 @@ struct hg_volume *rig_attach(struct rig *r, unsigned shard, const char *name, ui
 
 /* Starts a read of n blocks. */
 int rig_read(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n);
-/* Starts a write of n blocks filled with `byte`; returns what the store said. */
-int rig_write(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n,
-              int byte, uint64_t seq);
-int rig_zero(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint64_t n,
-             uint64_t seq);
+struct rig_io {
+    uint64_t block, n; /* n: at most 256 for a write */
+    int byte;          /* what a write is filled with */
+    uint64_t seq;
+};
+#define RIG_IO(block, n, byte, seq) ((struct rig_io){(block), (n), (byte), (seq)})
+
+/* Start a request; return what the store said. */
+int rig_write(struct rig *r, struct rig_req *q, struct hg_volume *vol, struct rig_io io);
+int rig_zero(struct rig *r, struct rig_req *q, struct hg_volume *vol, struct rig_io io);
 /* Polls until the request is over; its status. */
 int rig_wait(struct rig_req *q);
 /* Reads n blocks (at most 256) and waits. Status, or 1 when they are not all filled with `byte`. */
