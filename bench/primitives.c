@@ -118,7 +118,7 @@ static double make_payloads(struct bench *b, double ratio)
     if (scratch == NULL || gen_init(&gen, 1, ratio, BLOCK) != 0)
         abort();
     for (unsigned i = 0; i < PAYLOADS; i++) {
-        gen_fill(&gen, b->src, BLOCK, 1, (uint64_t)i * BLOCK, 1);
+        gen_fill(&gen, &(struct gen_place){1, (uint64_t)i * BLOCK, 1}, b->src, BLOCK);
         b->packed_at[i] = at;
         b->packed_len[i] = hg_deflate(b->packed + at, BLOCK, b->src, BLOCK, scratch);
         if (b->packed_len[i] == 0)

@@ -32,14 +32,16 @@ static void eal_arg(struct eal_args *a, const char *text)
 
 /* ---- EAL ---- */
 
-/* Bytes that pools and buffers of this profile take, with slack for rings and drivers. */
+/* Bytes that pools and buffers of this profile take. Without hugepages no packet buffer crosses a
+ * 4 KiB page, so one of 2 KiB takes a page. Slack is for rings and drivers; pages never touched
+ * cost nothing. */
 static uint64_t memory_needed(const struct config *cfg, unsigned shards)
 {
-    uint64_t mbuf = 2048 + RTE_PKTMBUF_HEADROOM + sizeof(struct rte_mbuf) + 64;
+    uint64_t mbuf = cfg->huge ? 2560 : 4096;
     uint64_t tx = cfg->connections * 8 < 8192 ? 8192 : cfg->connections * 8;
-    uint64_t shard = cfg->rx_mbufs * mbuf + tx * mbuf + 4 * tx * 512 + cfg->buffers;
+    uint64_t shard = cfg->rx_mbufs * mbuf + tx * mbuf + 4 * tx * 768 + cfg->buffers;
 
-    return shards * (shard + (UINT64_C(24) << 20)) + (UINT64_C(64) << 20);
+    return shards * (shard + (UINT64_C(32) << 20)) + (UINT64_C(96) << 20);
 }
 
 static unsigned count_cpus(const char *list)

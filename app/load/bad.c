@@ -21,7 +21,8 @@
 
 #define BLOCK 65536u
 #define BOMB (UINT64_C(16) << 20) /* what the bomb inflates to; it claims BLOCK */
-#define WAIT_S 75u                /* longer than any of the node's default time-outs (section 3) */
+#define NO_READ_BUFFER 16384
+#define WAIT_S 75u /* longer than any of the node's default time-outs (section 3) */
 
 enum stage { PLAIN, NO_CERT, SESSION };
 
@@ -29,6 +30,7 @@ struct kind {
     const char *name;
     enum stage stage; /* what comes before the bad thing */
     int (*run)(struct peer *p);
+    int rcvbuf; /* of the socket, bytes; 0: the system's */
 };
 
 struct buffers {
@@ -239,13 +241,13 @@ static int bad_slow(struct peer *p)
     return 0;
 }
 
-/* Every PING is answered by a PONG of the same size; none is read. */
+/* PINGs ask for PONGs, of which none is read. The receive buffer was made small before the
+ * connection (made small later, Linux would drop what it had offered to take), so that it soon is
+ * full. */
 static int bad_no_read(struct peer *p)
 {
-    const int small = 4096;
     uint8_t pings[256 * HG_FRAME_HEADER];
 
-    setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     for (unsigned i = 0; i < 256; i++)
         hg_frame_put(pings + (size_t)i * HG_FRAME_HEADER,
                      &(struct hg_frame){.type = HG_FRAME_PING, .arg = i});
@@ -298,7 +300,7 @@ static const struct kind kinds[] = {
     {"seq-gap", SESSION, bad_seq_gap},
     {"seq-replay", SESSION, bad_seq_replay},
     {"slow", SESSION, bad_slow},
-    {"no-read", SESSION, bad_no_read},
+    {"no-read", SESSION, bad_no_read, NO_READ_BUFFER},
     {"vanish", SESSION, bad_nothing},
     {"credit", SESSION, bad_credit},
 };
@@ -365,14 +367,15 @@ static void send_again(struct peer *p)
     snprintf(p->answer + at, sizeof p->answer - at, "; did NOT take the right frame after it");
 }
 
-static int before(struct peer *p, enum stage stage, const struct certs *certs, struct hg_err *err)
+static int before(struct peer *p, const struct kind *kind, const struct certs *certs,
+                  struct hg_err *err)
 {
-    int rc = peer_connect(p, p->opt, err);
+    int rc = peer_connect(p, p->opt, kind->rcvbuf, err);
 
-    if (rc != 0 || stage == PLAIN)
+    if (rc != 0 || kind->stage == PLAIN)
         return rc;
-    rc = peer_tls(p, stage == NO_CERT ? NULL : &certs->list[0], err);
-    if (stage == NO_CERT && p->ssl != NULL)
+    rc = peer_tls(p, kind->stage == NO_CERT ? NULL : &certs->list[0], err);
+    if (kind->stage == NO_CERT && p->ssl != NULL)
         return 0;
     return rc != 0 ? rc : peer_start(p, err);
 }
@@ -387,7 +390,7 @@ int bad_run(const struct load_options *opt)
     int rc = certs_find(opt, &certs, &err);
 
     if (rc == 0)
-        rc = before(&p, kind->stage, &certs, &err);
+        rc = before(&p, kind, &certs, &err);
     if (rc != 0) {
         printf("bad %s: the valid start failed: %s\n", kind->name, err.text);
         certs_free(&certs);

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int peer_connect(struct peer *p, const struct load_options *opt, struct hg_err *err)
+int peer_connect(struct peer *p, const struct load_options *opt, int rcvbuf, struct hg_err *err)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)opt->server_port),
@@ -22,6 +22,8 @@ int peer_connect(struct peer *p, const struct load_options *opt, struct hg_err *
         return hg_fail(err, -errno, "socket: %s", strerror(errno));
     setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (rcvbuf != 0)
+        setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
     if (connect(p->fd, (struct sockaddr *)&to, sizeof to) != 0) {
         int rc = hg_fail(err, -errno, "cannot connect: %s", strerror(errno));
 

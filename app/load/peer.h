@@ -28,8 +28,9 @@ enum peer_event {
     PEER_END,     /* the node ended the connection: see answer */
 };
 
-/* TCP only, with time-outs on the socket. 0 or negative errno with a sentence. */
-int peer_connect(struct peer *p, const struct load_options *opt, struct hg_err *err);
+/* TCP only, with time-outs on the socket and a receive buffer of rcvbuf bytes (0: the system's). 0
+ * or negative errno with a sentence. */
+int peer_connect(struct peer *p, const struct load_options *opt, int rcvbuf, struct hg_err *err);
 /* TLS with this certificate; NULL: without any. 0, or -EPROTO and answer is set. */
 int peer_tls(struct peer *p, const struct cert *cert, struct hg_err *err);
 /* HELLO, WELCOME, OPEN, OPENED. */

@@ -124,7 +124,7 @@ struct hg_net {
     struct hg_ip local; /* our address again, as flows carry it */
     struct net_hdr hdr; /* template of what we send */
     uint64_t hdr_sum;   /* sum of the template's constant IPv4 fields */
-    struct nbr *last;   /* neighbour of the last packet sent; NULL: none */
+    struct nbr *last;   /* of the last packet; may be in other use by now: compare ip_be */
     struct rte_mbuf *batch[NET_BATCH];
     struct hg_net_counters c;
 

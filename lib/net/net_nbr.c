@@ -102,8 +102,6 @@ static void remove_nbr(struct hg_net *net, struct nbr *nbr)
     while (*link != self)
         link = &table->entry[*link].next;
     *link = nbr->next;
-    if (net->last == nbr)
-        net->last = NULL;
     table->to_tell -= nbr->tell;
     *nbr = (struct nbr){.state = NBR_UNUSED, .next = table->free};
     table->free = self;
@@ -331,9 +329,10 @@ unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned ma
     struct nbr_table *table = &net->nbrs;
     unsigned n = 0;
 
-    while (n < max && table->to_tell > 0) {
+    for (uint32_t looked = 0; n < max && table->to_tell > 0; looked++) {
         struct nbr *nbr = &table->entry[table->tell_from];
 
+        assert(looked < table->max);
         table->tell_from = table->tell_from + 1 < table->max ? table->tell_from + 1 : 0;
         if (!nbr->tell)
             continue;

@@ -18,7 +18,8 @@ node_prepare() {
 }
 
 # node_start [OPTION...]: starts the daemon on what node_prepare made; more options override. The pool
-# has $NODE_DEVICES (4) devices of $NODE_DEVICE_SIZE (256M).
+# has $NODE_DEVICES (4) devices of $NODE_DEVICE_SIZE (256M). Buffers are small: a virtual machine may take
+# seconds to give a daemon memory that its host has not backed yet, and tests start many.
 node_start() {
     local i options=()
     for ((i = 0; i < ${NODE_DEVICES:-4}; i++)); do
@@ -31,7 +32,8 @@ node_start() {
         --set "store.device-size=${NODE_DEVICE_SIZE:-256M}" \
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key" \
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" \
-        --set "eal.file-prefix=hg$HG_ID" "$@"
+        --set "eal.file-prefix=hg$HG_ID" --set ingest.buffers=48M --set ingest.credit=2M \
+        --set port.rx-mbufs=8192 "$@"
 }
 
 # node_up SOURCE...: node_prepare and node_start.

@@ -307,6 +307,26 @@ static void test_unasked_strangers_are_ignored(void)
     rig_close(&rig);
 }
 
+/* An answer must be to us in every field: it may have been made for another's question. */
+static void test_answers_to_others_are_not_ours(void)
+{
+    struct rig rig;
+    struct frame f;
+
+    open_quiet(&rig, NULL);
+    emit(&rig, IP_PEER);
+    frame_arp(&f, 2, IP_PEER, &mac_liar, IP_SELF);
+    f.b[37] ^= 1; /* target MAC */
+    rig_feed(&rig, &f, 0, NULL);
+    frame_arp(&f, 2, IP_PEER, &mac_liar, IP_SELF);
+    memcpy(f.b, &mac_all, 6);
+    rig_feed(&rig, &f, 0, NULL);
+    CU_ASSERT_EQUAL(rig_counters(&rig)->rx_arp_reply, 0);
+    CU_ASSERT_EQUAL(rig_counters(&rig)->rx_arp_unsolicited, 2);
+    CU_ASSERT_EQUAL(take_sent(&rig).packets, 0);
+    rig_close(&rig);
+}
+
 static void test_lies_about_the_known_only_raise_a_question(void)
 {
     struct rig rig;
@@ -494,6 +514,20 @@ static void test_empty_pool(void)
     rig_close(&rig);
 }
 
+/* The bound is on packets that wait now, not on all that ever did. */
+static void test_waiting_packets_are_counted_down(void)
+{
+    struct rig rig;
+
+    open_quiet(&rig, wide);
+    for (uint32_t i = 0; i < 300; i++) {
+        resolve(&rig, 0xc0000400 + i, &mac_peer);
+        pass(&rig, HG_MS(10)); /* within the rate of requests */
+    }
+    CU_ASSERT_EQUAL(rig_counters(&rig)->tx_arp_wait_drop, 0);
+    rig_close(&rig);
+}
+
 /* ---- several shards ---- */
 
 static void test_learnt_is_told_once(void)
@@ -515,6 +549,29 @@ static void test_learnt_is_told_once(void)
         CU_ASSERT_TRUE(is_mac(&told[i].mac, peer ? &mac_peer : &mac_gate));
     }
     CU_ASSERT_NOT_EQUAL(hg_ip_to_v4(&told[0].ip), hg_ip_to_v4(&told[1].ip));
+    rig_close(&rig);
+}
+
+/* What was learnt and forgotten again before anybody asked is not told. */
+static void test_forgotten_is_not_told(void)
+{
+    struct hg_neighbour told[4];
+    struct rig rig;
+
+    open_quiet(&rig, NULL);
+    resolve(&rig, IP_PEER, &mac_peer);
+    pass(&rig, HG_SEC(31));
+    emit(&rig, IP_PEER);
+    pass(&rig, HG_MS(3500)); /* nobody answered: FAILED */
+    CU_ASSERT_EQUAL(hg_net_learnt(rig.net, told, 4), 0);
+    pass(&rig, HG_SEC(4)); /* removed */
+    rig_forget_tx(&rig);
+    CU_ASSERT_EQUAL(hg_net_learnt(rig.net, told, 4), 0);
+    resolve(&rig, IP_PEER, &mac_peer);
+    pass(&rig, HG_SEC(700)); /* removed for being idle */
+    CU_ASSERT_EQUAL(hg_net_learnt(rig.net, told, 4), 0);
+    resolve(&rig, IP_PEER, &mac_peer);
+    CU_ASSERT_EQUAL(hg_net_learnt(rig.net, told, 4), 1);
     rig_close(&rig);
 }
 
@@ -578,6 +635,7 @@ int main(void)
         !CU_add_test(suite, "ageing", test_ageing) ||
         !CU_add_test(suite, "neighbour that dies", test_neighbour_that_dies) ||
         !CU_add_test(suite, "strangers", test_unasked_strangers_are_ignored) ||
+        !CU_add_test(suite, "answers to others", test_answers_to_others_are_not_ours) ||
         !CU_add_test(suite, "lies", test_lies_about_the_known_only_raise_a_question) ||
         !CU_add_test(suite, "move is followed", test_move_is_followed) ||
         !CU_add_test(suite, "our address is defended", test_our_address_is_defended) ||
@@ -585,8 +643,10 @@ int main(void)
         !CU_add_test(suite, "full table", test_full_table) ||
         !CU_add_test(suite, "request rate", test_request_rate_is_bounded) ||
         !CU_add_test(suite, "waiting packets", test_waiting_packets_are_bounded) ||
+        !CU_add_test(suite, "waiting is counted down", test_waiting_packets_are_counted_down) ||
         !CU_add_test(suite, "empty pool", test_empty_pool) ||
         !CU_add_test(suite, "told once", test_learnt_is_told_once) ||
+        !CU_add_test(suite, "forgotten is not told", test_forgotten_is_not_told) ||
         !CU_add_test(suite, "learn from a sibling", test_learn_from_a_sibling) ||
         !CU_add_test(suite, "answers to a sibling", test_answers_to_a_sibling))
         return 1;

@@ -49,6 +49,21 @@ static void test_echo_is_answered(void)
     rig_close(&rig);
 }
 
+/* A peer on the link may send more than our MTU; we may not. */
+static void test_echo_beyond_the_mtu(void)
+{
+    struct rig rig;
+    struct frame f;
+
+    rig_open(&rig, NULL);
+    frame_icmp(&f, 8, 0, 1473);
+    rig_feed(&rig, &f, 0, NULL);
+    CU_ASSERT_EQUAL(rig_counters(&rig)->rx_icmp_bad, 1);
+    hg_net_flush(rig.net);
+    CU_ASSERT_EQUAL(rig.n_tx, 0);
+    rig_close(&rig);
+}
+
 static void test_echo_has_a_rate(void)
 {
     struct rig rig;
@@ -170,6 +185,7 @@ int main(void)
         return 1;
     suite = CU_add_suite("net_icmp", NULL, NULL);
     if (suite == NULL || !CU_add_test(suite, "echo is answered", test_echo_is_answered) ||
+        !CU_add_test(suite, "echo beyond the MTU", test_echo_beyond_the_mtu) ||
         !CU_add_test(suite, "echo has a rate", test_echo_has_a_rate) ||
         !CU_add_test(suite, "errors reach TCP", test_errors_reach_tcp) ||
         !CU_add_test(suite, "plateau", test_old_routers_get_a_plateau) ||

@@ -65,6 +65,38 @@ static void test_tcp_in_any_segmentation(void)
     rig_close(&rig);
 }
 
+/* A chain whose first segment has no room behind it, and one whose first segment may not be written
+ * to because another refers to it. */
+static void test_headers_without_room(void)
+{
+    struct rig rig;
+    struct frame f;
+    struct rte_mbuf *head, *other;
+    struct hg_seg seg = {0};
+
+    rig_open(&rig, NULL);
+    frame_tcp(&f, 300);
+    head = rig_mbuf(&rig, f.b, 40, 0);
+    rte_pktmbuf_reset(head);
+    head->data_off = (uint16_t)(head->buf_len - 40);
+    memcpy(rte_pktmbuf_append(head, 40), f.b, 40);
+    CU_ASSERT_EQUAL(rte_pktmbuf_chain(head, rig_mbuf(&rig, f.b + 40, f.len - 40, 50)), 0);
+    CU_ASSERT_EQUAL_FATAL(hg_net_input(rig.net, &head, 1, rig.now, &seg), 1);
+    CU_ASSERT_EQUAL(rte_mbuf_check(seg.m, 1, NULL), 0);
+    CU_ASSERT_EQUAL(seg.m->pkt_len, 320);
+    CU_ASSERT_EQUAL(memcmp(rte_pktmbuf_mtod(seg.m, uint8_t *), f.b + 34, 60), 0);
+    rte_pktmbuf_free(seg.m);
+    head = other = rig_mbuf(&rig, f.b, 40, 0);
+    CU_ASSERT_EQUAL(rte_pktmbuf_chain(head, rig_mbuf(&rig, f.b + 40, f.len - 40, 0)), 0);
+    rte_mbuf_refcnt_update(other, 1);
+    CU_ASSERT_EQUAL(hg_net_input(rig.net, &head, 1, rig.now, &seg), 0);
+    CU_ASSERT_EQUAL(rig_counters(&rig)->rx_short, 1);
+    other->next = NULL; /* freed with the packet */
+    other->nb_segs = 1;
+    rte_pktmbuf_free(other);
+    rig_close(&rig);
+}
+
 static void test_padding_is_cut(void)
 {
     static const unsigned seg_len[] = {0, 20, 54, 55, 57};
@@ -631,6 +663,7 @@ int main(int argc, char **argv)
     suite = CU_add_suite("net_input", NULL, NULL);
     if (suite == NULL ||
         !CU_add_test(suite, "TCP in any segmentation", test_tcp_in_any_segmentation) ||
+        !CU_add_test(suite, "headers without room", test_headers_without_room) ||
         !CU_add_test(suite, "padding is cut", test_padding_is_cut) ||
         !CU_add_test(suite, "options are skipped", test_options_are_skipped) ||
         !CU_add_test(suite, "ECN bits", test_ecn_bits) ||

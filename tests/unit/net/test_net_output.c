@@ -391,6 +391,26 @@ static void test_stuck_head_is_given_up(void)
     rig_close(&rig);
 }
 
+/* Only flushes in a row count: a port that is slow but alive loses nothing. */
+static void test_slow_port_loses_nothing(void)
+{
+    struct rig rig;
+
+    open_known(&rig, NULL);
+    for (unsigned round = 0; round < 3; round++) {
+        rig.tx_room = 0;
+        emit(&rig, IP_PEER, 1, 0);
+        emit(&rig, IP_PEER, 2, 0);
+        for (unsigned i = 0; i < 60; i++)
+            hg_net_flush(rig.net);
+        rig.tx_room = 1;
+        hg_net_flush(rig.net);
+    }
+    CU_ASSERT_EQUAL(rig_counters(&rig)->tx_port_full, 0);
+    CU_ASSERT_EQUAL(rig.n_tx, 3);
+    rig_close(&rig);
+}
+
 static void test_mtu_is_the_ports(void)
 {
     struct hg_ip ip = hg_ip_from_v4(IP_FAR);
@@ -427,6 +447,7 @@ int main(int argc, char **argv)
         !CU_add_test(suite, "full port is given time", test_full_port_is_given_time) ||
         !CU_add_test(suite, "full queue drops", test_full_queue_drops) ||
         !CU_add_test(suite, "stuck head", test_stuck_head_is_given_up) ||
+        !CU_add_test(suite, "slow port", test_slow_port_loses_nothing) ||
         !CU_add_test(suite, "MTU", test_mtu_is_the_ports))
         return 1;
     CU_basic_set_mode(CU_BRM_VERBOSE);
