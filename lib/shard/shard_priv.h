@@ -33,6 +33,7 @@
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
 #define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
+#define PEEK_FIRST 13 /* pieces of 1448 bytes in the largest record, and one */
 #define PEEK_IOV 64
 
 enum conn_state {

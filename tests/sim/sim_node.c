@@ -218,8 +218,10 @@ static void world_end(void)
     hg_shard_destroy(sim.shard);
     hg_pool_close(sim.store_pool);
     relay_destroy(sim.relay);
-    for (unsigned i = 0; i < DEVICES; i++)
-        hg_bdev_close(sim.fault[i]); /* closes what it stands on */
+    for (unsigned i = 0; i < DEVICES; i++) {
+        hg_bdev_close(sim.fault[i]);
+        hg_bdev_close(sim.mem[i]);
+    }
     for (unsigned i = 0; i < 2; i++) {
         hg_port_close(sim.node_wire[i]);
         hg_port_close(sim.source_wire[i]);

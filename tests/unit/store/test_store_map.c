@@ -92,8 +92,8 @@ static void test_random(void)
                 expect += want[at + i] != 0;
                 want[at + i] = 0;
             }
-            CU_ASSERT(store_map_unmap(&map, &leaves, at, at + n, &budget, count_gone, &gone) ==
-                      at + n);
+            CU_ASSERT(store_map_unmap(&map, &leaves, (struct store_range){at, at + n}, &budget,
+                                      (struct store_gone){count_gone, &gone}) == at + n);
             CU_ASSERT(gone == expect);
         }
         check_next(&map, want, &rnd);
@@ -119,7 +119,8 @@ static void test_leaves_come_back(void)
 
         CU_ASSERT_FATAL(store_leaves_reserve(&leaves, 1));
         store_map_set(&map, &leaves, block, i, 0);
-        store_map_unmap(&map, &leaves, block, block + 1, &budget, count_gone, &gone);
+        store_map_unmap(&map, &leaves, (struct store_range){block, block + 1}, &budget,
+                        (struct store_gone){count_gone, &gone});
     }
     CU_ASSERT(gone == 5000 && map.mapped == 0);
     CU_ASSERT(slabs.n == 1);
@@ -146,7 +147,8 @@ static void test_budget(void)
     while (at < blocks && calls++ < 10000) {
         store_budget budget = 16;
 
-        at = store_map_unmap(&map, &leaves, at, blocks, &budget, count_gone, &gone);
+        at = store_map_unmap(&map, &leaves, (struct store_range){at, blocks}, &budget,
+                             (struct store_gone){count_gone, &gone});
     }
     CU_ASSERT(at == blocks && gone == 1000);
     CU_ASSERT(calls > 10 && calls < 1000);

@@ -69,7 +69,7 @@ static void change_super(struct hg_bdev *dev, uint64_t at, void (*change)(struct
     struct store_super super;
 
     CU_ASSERT_FATAL(disk != NULL);
-    CU_ASSERT_FATAL(hg_bdev_sync(dev, HG_BDEV_READ, at, disk, sizeof *disk, NULL) == 0);
+    CU_ASSERT_FATAL(hg_bdev_sync(dev, HG_BDEV_READ, at, hg_iov_of(disk, sizeof *disk), NULL) == 0);
     if (change != NULL) {
         CU_ASSERT_FATAL(store_super_get(disk, &super) == SUPER_OK);
         change(&super);
@@ -77,7 +77,7 @@ static void change_super(struct hg_bdev *dev, uint64_t at, void (*change)(struct
     } else {
         ((uint8_t *)disk)[flip] ^= 0xff;
     }
-    CU_ASSERT_FATAL(hg_bdev_sync(dev, HG_BDEV_WRITE, at, disk, sizeof *disk, NULL) == 0);
+    CU_ASSERT_FATAL(hg_bdev_sync(dev, HG_BDEV_WRITE, at, hg_iov_of(disk, sizeof *disk), NULL) == 0);
     free(disk);
 }
 
@@ -153,13 +153,15 @@ static void make_newer(struct hg_bdev *dev)
         uint32_t crc;
 
         CU_ASSERT_FATAL(disk != NULL);
-        CU_ASSERT_FATAL(hg_bdev_sync(dev, HG_BDEV_READ, at[i], disk, sizeof *disk, NULL) == 0);
+        CU_ASSERT_FATAL(
+            hg_bdev_sync(dev, HG_BDEV_READ, at[i], hg_iov_of(disk, sizeof *disk), NULL) == 0);
         disk->version = hg_le32_put(STORE_VERSION + 1);
         disk->crc = hg_le32_put(0);
         crc = hg_crc32c(disk, sizeof *disk);
         disk->crc = hg_le32_put(crc);
         CU_ASSERT(store_super_get(disk, &super) == SUPER_NEWER);
-        CU_ASSERT_FATAL(hg_bdev_sync(dev, HG_BDEV_WRITE, at[i], disk, sizeof *disk, NULL) == 0);
+        CU_ASSERT_FATAL(
+            hg_bdev_sync(dev, HG_BDEV_WRITE, at[i], hg_iov_of(disk, sizeof *disk), NULL) == 0);
         free(disk);
     }
 }
@@ -227,8 +229,8 @@ static void test_no_catalogue(void)
     set_up(&s);
     for (unsigned i = 0; i < N; i++)
         for (unsigned copy = 0; copy < 2; copy++)
-            CU_ASSERT(hg_bdev_sync(s.dev[i], HG_BDEV_WRITE, STORE_CAT_AT(copy), zero, HG_BLOCK,
-                                   NULL) == 0);
+            CU_ASSERT(hg_bdev_sync(s.dev[i], HG_BDEV_WRITE, STORE_CAT_AT(copy),
+                                   hg_iov_of(zero, HG_BLOCK), NULL) == 0);
     CU_ASSERT(try_open(&s, 0, 1, 2, 3) == -EBADMSG && says(&s, "alpha", "catalogue"));
     tear_down(&s);
     free(zero);
@@ -255,7 +257,7 @@ static void test_format_refuses(void)
     memset(table, 0, HG_BLOCK);
     table[510] = 0x55;
     table[511] = 0xaa;
-    CU_ASSERT(hg_bdev_sync(s.dev[3], HG_BDEV_WRITE, 0, table, HG_BLOCK, NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(s.dev[3], HG_BDEV_WRITE, 0, hg_iov_of(table, HG_BLOCK), NULL) == 0);
     tiny[0] = s.dev[3];
     tiny[1] = mem("tiny", SIZE);
     CU_ASSERT(hg_pool_format(tiny, 2, &geometry, false, &s.err) == -EEXIST &&
