@@ -95,6 +95,8 @@ static json_t *read_request(int client)
     while (len < sizeof text && memchr(text, '\n', len) == NULL) {
         ssize_t n = read(client, text + len, sizeof text - len);
 
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             break;
         len += (size_t)n;
@@ -112,6 +114,8 @@ static void reply(int client, json_t *answer)
         for (size_t done = 0; done <= len;) {
             ssize_t n = write(client, text + done, len + 1 - done);
 
+            if (n < 0 && errno == EINTR)
+                continue;
             if (n <= 0)
                 break;
             done += (size_t)n;

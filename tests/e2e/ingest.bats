@@ -134,7 +134,8 @@ bad() {
     bad payload-crc payload_crc ingest.err_payload_crc
     bad unknown-type unknown_type ingest.err_unknown_type
     bad over-length limit ingest.err_limit
-    bad bomb decompress ingest.err_decompress
+    bad bomb limit ingest.err_limit
+    bad bomb-hidden decompress ingest.err_decompress
     bad truncated-deflate decompress ingest.err_decompress
     bad trailing-deflate decompress ingest.err_decompress
     bad beyond-end bounds ingest.err_bounds

@@ -172,7 +172,7 @@ hg_kill() {
     [ -e "$HG_DIR/run/$1.pid" ] || return 0
     if [ ! -e "$HG_DIR/run/$1.rc" ]; then
         kill -KILL "$(hg_pid "$1")" 2>/dev/null || true
-        hg_wait_for 10 test -e "$HG_DIR/run/$1.rc"
+        hg_wait_for 60 test -e "$HG_DIR/run/$1.rc" # the kernel ends I/O in flight first
     fi
 }
 
