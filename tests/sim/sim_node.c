@@ -7,7 +7,7 @@
  *
  * What must hold, for every seed:
  *  1. After each power cut the volume's bytes are those of exactly its first S operations, with S
- * the durable sequence number the store tells, and S >= every number the source was told.
+ *     the durable sequence number the store tells, and S >= every number the source was told.
  *  2. The source ends with everything acknowledged, within bounded virtual time.
  *  3. At the end the volumes equal the model, and all packet buffers are back.
  */
