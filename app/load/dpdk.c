@@ -134,20 +134,17 @@ static void loop(struct dpdk *d)
 static int start_eal(struct dpdk *d, const char *args, struct hg_err *err)
 {
     char *argv[EAL_ARGS_MAX + 2] = {(char *)(uintptr_t) "headgate-load"};
-    char *copy = strdup(args == NULL ? "" : args);
     char *save = NULL;
     int argc = 1;
 
-    if (copy == NULL)
+    d->eal_args = strdup(args == NULL ? "" : args);
+    if (d->eal_args == NULL)
         return hg_fail(err, -ENOMEM, "--eal: out of memory");
-    for (char *a = strtok_r(copy, " ", &save); a != NULL; a = strtok_r(NULL, " ", &save)) {
-        if (argc > EAL_ARGS_MAX) {
-            free(copy);
+    for (char *a = strtok_r(d->eal_args, " ", &save); a != NULL; a = strtok_r(NULL, " ", &save)) {
+        if (argc > EAL_ARGS_MAX)
             return hg_fail(err, -E2BIG, "--eal: more than %u arguments", EAL_ARGS_MAX);
-        }
         argv[argc++] = a;
     }
-    /* EAL keeps pointers into copy: it lives as long as the process. */
     if (rte_eal_init(argc, argv) < 0)
         return hg_fail(err, -EINVAL, "--eal \"%s\": EAL does not start: %s",
                        args == NULL ? "" : args, rte_strerror(rte_errno));
@@ -338,6 +335,7 @@ static void free_all(struct dpdk *d)
     rte_mempool_free(d->rx_pool);
     if (d->eal)
         rte_eal_cleanup();
+    free(d->eal_args);
     free(d->ctx);
     free(d->conns);
     free(d);

@@ -52,6 +52,7 @@ struct dpdk {
     struct hg_flow flow; /* to the node; lport 0 */
     uint64_t retransmits;
     bool eal;
+    char *eal_args;                    /* EAL keeps pointers into it until its cleanup */
     uint8_t record[HG_TLS_MAX_RECORD]; /* plaintext of the record just opened */
 };
 

@@ -289,7 +289,8 @@ void session_down(struct session *s, bool never, const char *why, hg_ns now)
         stat_add(&s->worker->stats.n.done, 1);
         return;
     }
-    stat_add(&s->worker->stats.n.cuts, 1);
+    if (was_up)
+        stat_add(&s->worker->stats.n.cuts, 1);
     if (s->err.text[0] != '\0') {
         give_up(s, s->err.text, "the data cannot be read");
     } else if (state == HG_SOURCE_FAILED) {

@@ -18,7 +18,7 @@ struct load_counts {
     uint64_t barriers;      /* BARRIERs acknowledged */
     uint64_t resent;        /* frames handed out more than once */
     uint64_t rewinds;       /* times the node asked for frames again */
-    uint64_t cuts;          /* connections lost */
+    uint64_t cuts;          /* sessions lost; attempts to connect that fail do not count */
     uint64_t resumes;       /* sessions begun again after a cut */
     uint64_t retransmits;   /* TCP segments sent again */
     uint64_t up;            /* sessions with a node behind them, now */
