@@ -15,7 +15,8 @@
 #define RX_BURSTS_PER_TURN 8
 #define EVENTS_PER_TURN 128
 #define RUNS_PER_TURN 64
-#define TICK HG_MS(1)
+#define TICK_RATE HG_MS(1) /* --rate: frames become due by time */
+#define TICK HG_MS(5)
 #define LINGER HG_MS(100) /* for the last FINs */
 
 #define TX_MBUFS 4096u /* records of 16 KiB: 64 MiB in flight over all connections */
@@ -23,7 +24,7 @@
 #define SEG_MBUFS 16384u /* headers and clones of segments on their way to the port */
 #define MBUF_CACHE 256
 #define HDR_ROOM (RTE_PKTMBUF_HEADROOM + HG_NET_HEADROOM + 64)
-#define SND_BUF_MIN (4u * TX_ROOM)
+#define SND_BUF_MIN (3u * TX_ROOM)
 #define SND_BUF_MAX (4u << 20)
 #define RCV_BUF (256u << 10) /* ACKs are small */
 #define RCV_MEM (8u << 20)
@@ -120,7 +121,7 @@ static void loop(struct dpdk *d)
         turn(d);
         if (d->now < tick_at || end_at != 0)
             continue;
-        tick_at = d->now + TICK;
+        tick_at = d->now + (d->worker->run->opt->rate != 0 ? TICK_RATE : TICK);
         if (tick(d) == 0) {
             d->worker->ended = d->now;
             end_at = d->now + LINGER;
@@ -222,10 +223,11 @@ static uint16_t env_mtu(void *arg, const struct hg_ip *remote)
     return hg_net_mtu(d->net, remote);
 }
 
-/* Send buffers of all connections together fit the pool, save for what waits in partial records. */
+/* Send buffers of all connections together leave a quarter of the pool free, so that handshakes and
+ * those who wait for a buffer get one. */
 static uint32_t snd_buf(const struct dpdk *d)
 {
-    uint32_t share = TX_MBUFS / d->worker->n_sessions * TX_ROOM;
+    uint32_t share = TX_MBUFS * 3 / 4 / d->worker->n_sessions * TX_ROOM;
 
     return share < SND_BUF_MIN ? SND_BUF_MIN : share > SND_BUF_MAX ? SND_BUF_MAX : share;
 }

@@ -208,19 +208,26 @@ static int gather_out(struct dconn *c, struct gather *g)
     return n != 0 ? 0 : rc;
 }
 
-enum sent { SENT_ALL, SENT_SOME, SENT_BLOCKED, SENT_FAILED };
+enum sent {
+    SENT_ALL, /* nothing is due */
+    SENT_SOME,
+    SENT_BLOCKED, /* TCP's buffer is full: HG_TCP_EV_WRITABLE follows */
+    SENT_NO_MBUF, /* others hold all packet buffers: try again next turn */
+    SENT_FAILED,
+};
 
 static enum sent send_record(struct dconn *c)
 {
-    struct gather g = {.n = 0};
+    struct gather g; /* large: only its counts are set */
     struct rte_mbuf *m;
     int rc;
 
     if (hg_tcp_send_space(c->tcp) < TX_ROOM)
-        return SENT_BLOCKED; /* HG_TCP_EV_WRITABLE follows */
+        return SENT_BLOCKED;
     m = rte_pktmbuf_alloc(c->dpdk->tx_pool);
     if (m == NULL)
-        return SENT_BLOCKED; /* the tick tries again */
+        return SENT_NO_MBUF;
+    g.n = g.n_frames = g.len = 0;
     rc = c->out == NULL ? gather_replay(c, &g) : gather_out(c, &g);
     if (rc != 0 || g.len == 0) {
         rte_pktmbuf_free(m);
@@ -248,8 +255,11 @@ static enum got receive_record(struct dconn *c)
     struct hg_iov iov[PEEK_IOV];
     const struct hg_iov dst = {c->dpdk->record, sizeof c->dpdk->record};
     struct hg_tls_opened res = {0};
-    unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
+    unsigned n;
 
+    if (hg_tcp_readable(c->tcp) == 0)
+        return GOT_NOTHING;
+    n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
     if (hg_tls_open(c->tls, iov, n, &dst, &res) != 0) {
         char why[600];
 
@@ -301,5 +311,5 @@ bool dconn_run(struct dconn *c)
         dconn_close(c, false, NULL);
         return false;
     }
-    return got == GOT_RECORD || sent == SENT_SOME;
+    return got == GOT_RECORD || sent == SENT_SOME || sent == SENT_NO_MBUF;
 }

@@ -6,13 +6,13 @@
  *  1. A session's grant is reserved when it is accepted: the sum of `reserved` over sessions never
  *     exceeds the arena. A slow source therefore holds only its own share.
  *  2. A frame changes nothing before its header CRC, lengths, sequence number, credit, payload
- * length and payload CRC have passed, in this order.
+ *     length and payload CRC have passed, in this order.
  *  3. next_seq moves only when the store has taken the frame; so `rewinding` can always be answered
- * by the same number again.
+ *     by the same number again.
  *  4. The store reports requests of a volume in the order of submission; so durable_seq is
- * cumulative.
+ *     cumulative.
  *  5. A session that was closed, or failed, submits nothing more, and is freed when inflight is 0
- * and all its volumes are detached. Nothing points to it from then on.
+ *     and all its volumes are detached. Nothing points to it from then on.
  *  6. Output is made from state, never queued: ACK, CREDIT and PONG are merged when the source does
  *     not read, so memory is bounded without dropping anything that matters.
  *

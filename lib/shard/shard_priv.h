@@ -6,15 +6,15 @@
  *
  * Invariants
  *  1. A connection is in at most one place: free, or in use; its `queued` flag says whether it is
- * in the run queue.
+ *     in the run queue.
  *  2. A record is opened only into a buffer that can keep it: into the payload's final place, or
- * into a record buffer. When the session does not take all of it the connection keeps that buffer
- * (stash) and opens nothing more until it is empty. So nothing decrypted is ever lost or copied
- * twice.
+ *     into a record buffer. When the session does not take all of it the connection keeps that buffer
+ *     (stash) and opens nothing more until it is empty. So nothing decrypted is ever lost or copied
+ *     twice.
  *  3. A shard has RECORD_BUFFERS of them; when none is free nothing is opened, TCP windows close.
  *  4. Public-key work happens only in run_handshakes(), HANDSHAKES_PER_TURN a turn.
  *  5. Alerts and ERROR are flushed before FIN; after our FIN input is read and thrown away until
- * the peer's FIN or `linger`, so that a reset does not destroy what the peer has not read yet.
+ *     the peer's FIN or `linger`, so that a reset does not destroy what the peer has not read yet.
  */
 #ifndef HG_LIB_SHARD_SHARD_PRIV_H
 #define HG_LIB_SHARD_SHARD_PRIV_H
@@ -33,6 +33,7 @@
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
 #define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
+#define PEEK_FIRST 13 /* pieces of 1448 bytes in the largest record, and one */
 #define PEEK_IOV 64
 
 enum conn_state {

@@ -9,19 +9,19 @@
  * had completed, and has completed.
  *
  *  1. Requests of a volume are recorded in the order of their submission, and the batches of a
- * shard are numbered without gaps (bseq). A request lies in one batch as a whole.
+ *     shard are numbered without gaps (bseq). A request lies in one batch as a whole.
  *  2. done(0) comes in bseq order, for a batch that is durable and whose predecessors all are. So
  *     what is acknowledged is always a prefix.
  *  3. The map says what the log says, up to and with the open batch: it changes when a record is
  *     appended, in the same call. So what the cleaner appends can never undo something newer.
  *  4. For one volume, stamps rise along its records, whichever shards wrote them: attaching raises
  *     the shard's clock to that of the shard before, and a volume changes hands only when nothing
- * of it is in flight.
+ *     of it is in flight.
  *  5. Blocks that are not on media yet are not read (store_read.c), and every block that is read is
  *     checked against the CRC in the map.
  *  6. A segment is erased only when no map points into it, everything that made that so is durable,
  *     all that its other records say is said again elsewhere, durably, and a durable table says
- * that every shard was durable beyond its batches in it (store_clean.c).
+ *     that every shard was durable beyond its batches in it (store_clean.c).
  *  7. A segment generation and an (incarnation, shard, bseq) are never used twice on media: the
  *     incarnation rises durably with every open, before anything is appended.
  *  8. Users cannot take the last STORE_KEEP_USER free segments: the cleaner can always work.

@@ -14,7 +14,8 @@
 
 #define BURST 16
 #define TS_STALE                                                                                   \
-    HG_SEC(24 * 24 * 3600) /* RFC 7323 5.5: TS.Recent is worth nothing after 24 days               \
+    HG_SEC(24 * 24 *                                                                               \
+           3600) /* RFC 7323 5.5: TS.Recent is worth nothing after 24 days               \
                             */
 
 bool tcp_input_paws(struct hg_tcp_conn *conn, const struct tcp_seg *s)

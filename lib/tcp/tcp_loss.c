@@ -25,7 +25,6 @@ static void enter_recovery(struct hg_tcp_conn *conn)
     tcp_cc_enter_recovery(&conn->cc, conn->snd_nxt - conn->snd_una, conn->snd_nxt, mss);
     tcp_sack_lose_first(&conn->sack, tcp_span(conn), mss);
     conn->flags |= TCP_F_FORCE_RTX;
-    conn->rtt_start = 0;
     conn->tcp->count.fast_retransmits++;
     /* The retransmission gets a full time-out of its own. */
     tcp_timer_rtx_restart(conn);
@@ -81,7 +80,6 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
                    conn->tries == 0);
     tcp_sack_all_lost(&conn->sack, tcp_span(conn));
     conn->flags |= TCP_F_FORCE_RTX;
-    conn->rtt_start = 0;
     conn->tcp->count.rto_retransmits++;
     tcp_rtt_backoff(&conn->rtt);
     tcp_output_want(conn);

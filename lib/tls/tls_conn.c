@@ -8,7 +8,7 @@
  *
  * Invariants
  *  1. In HANDSHAKE every record goes whole to OpenSSL, one at a time, and nothing else does. So
- * when it reports completion its input is empty, and the next record in the stream is ours.
+ *     when it reports completion its input is empty, and the next record in the stream is ours.
  *  2. `keyed` is set at one point, together with leaving HANDSHAKE; before it there are no traffic
  *     keys here, after it OpenSSL is gone (only its last output may wait in `hs`).
  *  3. The wire order of what we send is the order of the calls: nothing is sealed while something

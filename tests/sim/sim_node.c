@@ -7,7 +7,7 @@
  *
  * What must hold, for every seed:
  *  1. After each power cut the volume's bytes are those of exactly its first S operations, with S
- * the durable sequence number the store tells, and S >= every number the source was told.
+ *     the durable sequence number the store tells, and S >= every number the source was told.
  *  2. The source ends with everything acknowledged, within bounded virtual time.
  *  3. At the end the volumes equal the model, and all packet buffers are back.
  */
@@ -218,8 +218,10 @@ static void world_end(void)
     hg_shard_destroy(sim.shard);
     hg_pool_close(sim.store_pool);
     relay_destroy(sim.relay);
-    for (unsigned i = 0; i < DEVICES; i++)
-        hg_bdev_close(sim.fault[i]); /* closes what it stands on */
+    for (unsigned i = 0; i < DEVICES; i++) {
+        hg_bdev_close(sim.fault[i]);
+        hg_bdev_close(sim.mem[i]);
+    }
     for (unsigned i = 0; i < 2; i++) {
         hg_port_close(sim.node_wire[i]);
         hg_port_close(sim.source_wire[i]);

@@ -147,28 +147,28 @@ struct hg_volume *rig_attach(struct rig *r, unsigned shard, const char *name, ui
     return vol;
 }
 
-int rig_write(struct rig *r, struct rig_req *q, struct hg_volume *vol, struct rig_io io)
+int rig_write(struct rig *r, struct rig_req *q, struct rig_data d)
 {
     uint32_t crc[HG_EXTENT_MAX / HG_BLOCK];
     int rc;
 
-    prepare(r, q, vol, io.block);
-    q->base.len = (uint32_t)io.n * HG_BLOCK;
+    prepare(r, q, d.vol, d.block);
+    q->base.len = (uint32_t)d.n * HG_BLOCK;
     q->base.buf = hg_arena_alloc(r->arena[q->shard], q->base.len);
     CU_ASSERT_PTR_NOT_NULL_FATAL(q->base.buf);
-    memset(q->base.buf, io.byte, q->base.len);
+    memset(q->base.buf, d.byte, q->base.len);
     hg_crc32c_blocks(q->base.buf, q->base.len, crc);
-    rc = hg_store_write(r->store[q->shard], &q->base, crc, io.seq);
+    rc = hg_store_write(r->store[q->shard], &q->base, crc, d.seq);
     CU_ASSERT_FALSE(q->over);
     if (rc != 0)
         drop_buf(q);
     return rc;
 }
 
-int rig_zero(struct rig *r, struct rig_req *q, struct hg_volume *vol, struct rig_io io)
+int rig_zero(struct rig *r, struct rig_req *q, struct rig_data d)
 {
-    prepare(r, q, vol, io.block);
-    return hg_store_zero(r->store[q->shard], &q->base, io.n * HG_BLOCK, io.seq);
+    prepare(r, q, d.vol, d.block);
+    return hg_store_zero(r->store[q->shard], &q->base, d.n * HG_BLOCK, d.seq);
 }
 
 int rig_read(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n)

@@ -50,18 +50,19 @@ int rig_attach_status(struct rig *r, unsigned shard, const char *name, uint64_t 
                       struct hg_volume **vol);
 struct hg_volume *rig_attach(struct rig *r, unsigned shard, const char *name, uint64_t size);
 
-/* Starts a read of n blocks. */
-int rig_read(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n);
-struct rig_io {
-    uint64_t block, n; /* n: at most 256 for a write */
-    int byte;          /* what a write is filled with */
+/* A change: n blocks from `block` on, filled with `byte` (writes only). */
+struct rig_data {
+    struct hg_volume *vol;
+    uint64_t block, n;
+    int byte;
     uint64_t seq;
 };
-#define RIG_IO(block, n, byte, seq) ((struct rig_io){(block), (n), (byte), (seq)})
 
-/* Start a request; return what the store said. */
-int rig_write(struct rig *r, struct rig_req *q, struct hg_volume *vol, struct rig_io io);
-int rig_zero(struct rig *r, struct rig_req *q, struct hg_volume *vol, struct rig_io io);
+/* Starts a read of n blocks. */
+int rig_read(struct rig *r, struct rig_req *q, struct hg_volume *vol, uint64_t block, uint32_t n);
+/* Start a write, or zeroes; return what the store said. */
+int rig_write(struct rig *r, struct rig_req *q, struct rig_data d);
+int rig_zero(struct rig *r, struct rig_req *q, struct rig_data d);
 /* Polls until the request is over; its status. */
 int rig_wait(struct rig_req *q);
 /* Reads n blocks (at most 256) and waits. Status, or 1 when they are not all filled with `byte`. */

@@ -8,11 +8,11 @@
 #define MIB ((uint64_t)1 << 20)
 #define SEGMENTS 24u
 
-static void write_wait(struct rig *r, struct hg_volume *vol, struct rig_io io)
+static void write_wait(struct rig *r, struct rig_data d)
 {
     struct rig_req q;
 
-    CU_ASSERT_FATAL(rig_write(r, &q, vol, io) == 0);
+    CU_ASSERT_FATAL(rig_write(r, &q, d) == 0);
     CU_ASSERT_FATAL(rig_wait(&q) == 0);
 }
 
@@ -110,9 +110,9 @@ static void test_write_read(void)
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", 8 * MIB + 1000); /* the last block is partial and counts whole */
     CU_ASSERT(rig_check(&r, vol, 0, 256, 0) == 0);
-    write_wait(&r, vol, RIG_IO(10, 256, 0x11, 1));
-    write_wait(&r, vol, RIG_IO(20, 1, 0x22, 2));
-    write_wait(&r, vol, RIG_IO(2048, 1, 0x33, 3));
+    write_wait(&r, (struct rig_data){vol, 10, 256, 0x11, 1});
+    write_wait(&r, (struct rig_data){vol, 20, 1, 0x22, 2});
+    write_wait(&r, (struct rig_data){vol, 2048, 1, 0x33, 3});
     CU_ASSERT(rig_check(&r, vol, 9, 1, 0) == 0);
     CU_ASSERT(rig_check(&r, vol, 10, 10, 0x11) == 0);
     CU_ASSERT(rig_check(&r, vol, 20, 1, 0x22) == 0);
@@ -141,14 +141,15 @@ static void test_invalid_requests(void)
     rig_format(&r, SEGMENTS, NULL);
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
-    CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(256, 1, 0, 1)) == -EINVAL);
-    CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(255, 2, 0, 1)) == -EINVAL);
-    CU_ASSERT(rig_zero(&r, &q, vol, RIG_IO(0, 257, 0, 1)) == -EINVAL);
-    CU_ASSERT(rig_zero(&r, &q, vol, RIG_IO(0, 0, 0, 1)) == -EINVAL);
-    CU_ASSERT(rig_zero(&r, &q, vol, RIG_IO(1, UINT64_MAX / HG_BLOCK, 0, 1)) == -EINVAL);
-    CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(0, 1, 0, 0)) == -EINVAL); /* seq 0 is "none" */
-    write_wait(&r, vol, RIG_IO(0, 1, 1, 5));
-    CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(0, 1, 0, 5)) == -EINVAL);
+    CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, 256, 1, 0, 1}) == -EINVAL);
+    CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, 255, 2, 0, 1}) == -EINVAL);
+    CU_ASSERT(rig_zero(&r, &q, (struct rig_data){vol, 0, 257, 0, 1}) == -EINVAL);
+    CU_ASSERT(rig_zero(&r, &q, (struct rig_data){vol, 0, 0, 0, 1}) == -EINVAL);
+    CU_ASSERT(rig_zero(&r, &q, (struct rig_data){vol, 1, UINT64_MAX / HG_BLOCK, 0, 1}) == -EINVAL);
+    CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, 0, 1, 0, 0}) ==
+              -EINVAL); /* seq 0 is "none" */
+    write_wait(&r, (struct rig_data){vol, 0, 1, 1, 5});
+    CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, 0, 1, 0, 5}) == -EINVAL);
     CU_ASSERT(rig_check(&r, vol, 255, 2, 0) == -EINVAL);
     CU_ASSERT(rig_check(&r, vol, 0, 1, 1) == 0);
     rig_stop(&r, false);
@@ -167,9 +168,9 @@ static void test_zero_and_next_data(void)
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", 1024 * MIB);
     CU_ASSERT_FALSE(hg_store_next_data(r.store[0], vol, 0, &start, &len));
-    write_wait(&r, vol, RIG_IO(100, 200, 7, 1));
-    write_wait(&r, vol, RIG_IO(250000, 3, 8, 2));
-    CU_ASSERT(rig_zero(&r, &q, vol, RIG_IO(150, 50, 0, 3)) == 0);
+    write_wait(&r, (struct rig_data){vol, 100, 200, 7, 1});
+    write_wait(&r, (struct rig_data){vol, 250000, 3, 8, 2});
+    CU_ASSERT(rig_zero(&r, &q, (struct rig_data){vol, 150, 50, 0, 3}) == 0);
     CU_ASSERT(rig_wait(&q) == 0);
     CU_ASSERT(rig_check(&r, vol, 150, 50, 0) == 0);
     CU_ASSERT(rig_check(&r, vol, 200, 100, 7) == 0);
@@ -180,7 +181,7 @@ static void test_zero_and_next_data(void)
     CU_ASSERT(hg_store_next_data(r.store[0], vol, start + len, &start, &len));
     CU_ASSERT(start == 250000 * (uint64_t)HG_BLOCK && len == 3 * HG_BLOCK);
     CU_ASSERT_FALSE(hg_store_next_data(r.store[0], vol, start + len, &start, &len));
-    CU_ASSERT(rig_zero(&r, &q, vol, RIG_IO(0, 1024 * MIB / HG_BLOCK, 0, 4)) == 0);
+    CU_ASSERT(rig_zero(&r, &q, (struct rig_data){vol, 0, 1024 * MIB / HG_BLOCK, 0, 4}) == 0);
     CU_ASSERT(rig_wait(&q) == 0);
     CU_ASSERT(rig_info(vol).mapped == 0);
     CU_ASSERT_FALSE(hg_store_next_data(r.store[0], vol, 0, &start, &len));
@@ -200,7 +201,7 @@ static void test_epoch(void)
     vol = rig_attach(&r, 0, "s/a", MIB);
     req.owner = &done;
     req.vol = vol;
-    write_wait(&r, vol, RIG_IO(0, 1, 1, 1));
+    write_wait(&r, (struct rig_data){vol, 0, 1, 1, 1});
     CU_ASSERT(hg_store_epoch(r.store[0], &req, 17, 2) == 0);
     CU_ASSERT(rig_info(vol).epoch == 0);
     rig_settle(&r);
@@ -225,10 +226,11 @@ static void test_queue_full(void)
     r.batch_bytes = HG_BLOCK;
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
-    while (n < HG_ARRAY_LEN(q) && rig_write(&r, &q[n], vol, RIG_IO(n, 1, (int)n, n + 1)) == 0)
+    while (n < HG_ARRAY_LEN(q) &&
+           rig_write(&r, &q[n], (struct rig_data){vol, n, 1, (int)n, n + 1}) == 0)
         n++;
     CU_ASSERT(n >= 8 && n < HG_ARRAY_LEN(q));
-    CU_ASSERT(rig_write(&r, &q[n], vol, RIG_IO(n, 1, 0, n + 1)) == -EAGAIN);
+    CU_ASSERT(rig_write(&r, &q[n], (struct rig_data){vol, n, 1, 0, n + 1}) == -EAGAIN);
     CU_ASSERT(rig_count(&r, 0, "queue_full") == 2);
     CU_ASSERT(rig_info(vol).durable_seq == 0);
     for (unsigned i = 0; i < n; i++)
@@ -253,10 +255,10 @@ static void device_fails(unsigned op, uint64_t nth)
     r.batch_bytes = HG_BLOCK;
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
-    write_wait(&r, vol, RIG_IO(0, 1, 0x77, 1));
+    write_wait(&r, (struct rig_data){vol, 0, 1, 0x77, 1});
     hg_bdev_fault_set(r.dev[0], &fail);
     for (unsigned i = 0; i < HG_ARRAY_LEN(q); i++)
-        CU_ASSERT(rig_write(&r, &q[i], vol, RIG_IO(i + 1, 1, (int)i, i + 2)) == 0);
+        CU_ASSERT(rig_write(&r, &q[i], (struct rig_data){vol, i + 1, 1, (int)i, i + 2}) == 0);
     for (unsigned i = 0; i < HG_ARRAY_LEN(q); i++) {
         int rc = rig_wait(&q[i]);
 
@@ -265,7 +267,7 @@ static void device_fails(unsigned op, uint64_t nth)
         failed |= rc != 0;
     }
     CU_ASSERT(failed);
-    CU_ASSERT(rig_write(&r, &q[0], vol, RIG_IO(1, 1, 0, 100)) == -EIO);
+    CU_ASSERT(rig_write(&r, &q[0], (struct rig_data){vol, 1, 1, 0, 100}) == -EIO);
     CU_ASSERT(rig_check(&r, vol, 0, 1, 0x77) == 0);
     CU_ASSERT(rig_check(&r, vol, 8, 1, 7) == -EIO); /* it never became durable */
     rig_settle(&r);
@@ -301,7 +303,7 @@ static void test_read_fails(void)
     rig_format(&r, SEGMENTS, &none);
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
-    write_wait(&r, vol, RIG_IO(0, 4, 5, 1));
+    write_wait(&r, (struct rig_data){vol, 0, 4, 5, 1});
     hg_bdev_fault_set(r.dev[0], &fail);
     CU_ASSERT(rig_check(&r, vol, 0, 4, 5) == -EIO);
     CU_ASSERT(rig_check(&r, vol, 0, 4, 5) == 0);
@@ -334,7 +336,7 @@ static void test_damaged_block(void)
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
     for (int i = 0; i < 3; i++)
-        write_wait(&r, vol, RIG_IO((uint64_t)i, 1, 0x50 + i, (uint64_t)i + 1));
+        write_wait(&r, (struct rig_data){vol, (uint64_t)i, 1, 0x50 + i, (uint64_t)i + 1});
     at = find_block(&r, 0x51, buf);
     buf[4000] ^= 4;
     rig_poke(&r, at / RIG_SEG_BLOCKS, at % RIG_SEG_BLOCKS, buf);
@@ -365,13 +367,13 @@ static void test_large_zero(void)
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", 4096 * MIB);
     for (uint64_t b = 0; b < blocks; b += 1024)
-        write_wait(&r, vol, RIG_IO(b, 1, 3, ++seq));
-    CU_ASSERT(rig_zero(&r, &zero, vol, RIG_IO(0, blocks, 0, ++seq)) == 0);
-    CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(5, 1, 4, seq + 1)) == -EAGAIN);
+        write_wait(&r, (struct rig_data){vol, b, 1, 3, ++seq});
+    CU_ASSERT(rig_zero(&r, &zero, (struct rig_data){vol, 0, blocks, 0, ++seq}) == 0);
+    CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, 5, 1, 4, seq + 1}) == -EAGAIN);
     CU_ASSERT(rig_info(vol).mapped > 0);
     CU_ASSERT(rig_wait(&zero) == 0);
     CU_ASSERT(rig_info(vol).mapped == 0);
-    write_wait(&r, vol, RIG_IO(5, 1, 4, ++seq));
+    write_wait(&r, (struct rig_data){vol, 5, 1, 4, ++seq});
     CU_ASSERT(rig_check(&r, vol, 4, 1, 0) == 0 && rig_check(&r, vol, 5, 1, 4) == 0);
     rig_stop(&r, false);
     rig_free(&r);
@@ -388,11 +390,11 @@ static void test_deadlines(void)
     vol = rig_attach(&r, 0, "s/a", MIB);
     rig_settle(&r);
     CU_ASSERT(hg_store_next(r.store[0]) == 0);
-    CU_ASSERT(rig_write(&r, &q[0], vol, RIG_IO(0, 1, 1, 1)) == 0);
+    CU_ASSERT(rig_write(&r, &q[0], (struct rig_data){vol, 0, 1, 1, 1}) == 0);
     CU_ASSERT(hg_store_next(r.store[0]) == r.now); /* nothing in flight: at once */
     CU_ASSERT_FALSE(hg_store_idle(r.store[0]));
     hg_store_poll(r.store[0], ++r.now);
-    CU_ASSERT(rig_write(&r, &q[1], vol, RIG_IO(1, 1, 1, 2)) == 0);
+    CU_ASSERT(rig_write(&r, &q[1], (struct rig_data){vol, 1, 1, 1, 2}) == 0);
     CU_ASSERT(hg_store_next(r.store[0]) == r.now + HG_US(500));
     CU_ASSERT(rig_wait(&q[0]) == 0 && rig_wait(&q[1]) == 0);
     CU_ASSERT(hg_store_idle(r.store[0]));

@@ -8,13 +8,13 @@
 #define MIB ((uint64_t)1 << 20)
 #define SEGMENTS 16u
 
-static void write_wait(struct rig *r, struct hg_volume *vol, struct rig_io io)
+static void write_wait(struct rig *r, struct rig_data d)
 {
     struct rig_req q;
     int rc = -ENOSPC;
 
     for (unsigned i = 0; rc != 0 && i < 10000; i++) {
-        rc = rig_write(r, &q, vol, io);
+        rc = rig_write(r, &q, d);
         CU_ASSERT_FATAL(rc == 0 || rc == -ENOSPC || rc == -EAGAIN);
         if (rc != 0)
             rig_poll(r);
@@ -32,7 +32,7 @@ static uint64_t fill_pool(struct rig *r, struct hg_volume *vol)
 
     while (refused < 1000) {
         struct rig_req q;
-        int rc = rig_write(r, &q, vol, RIG_IO(block, 64, (int)(block % 251), seq + 1));
+        int rc = rig_write(r, &q, (struct rig_data){vol, block, 64, (int)(block % 251), seq + 1});
 
         CU_ASSERT_FATAL(rc == 0 || rc == -ENOSPC || rc == -EAGAIN);
         if (rc != 0) {
@@ -66,10 +66,11 @@ static void test_full_and_back(void)
     CU_ASSERT(rig_info(vol).durable_seq == seq); /* what was refused did not happen */
     for (uint64_t b = 0; b < seq * 64; b += 64)
         CU_ASSERT(rig_check(&r, vol, b, 64, (int)(b % 251)) == 0);
-    CU_ASSERT(rig_zero(&r, &q, vol, RIG_IO(0, seq * 32, 0, seq + 1)) == 0 && rig_wait(&q) == 0);
+    CU_ASSERT(rig_zero(&r, &q, (struct rig_data){vol, 0, seq * 32, 0, seq + 1}) == 0 &&
+              rig_wait(&q) == 0);
     seq++;
     for (unsigned i = 0; i < 20; i++)
-        write_wait(&r, vol, RIG_IO(i * 64, 64, 0x66, ++seq));
+        write_wait(&r, (struct rig_data){vol, i * 64, 64, 0x66, ++seq});
     CU_ASSERT(rig_count(&r, 0, "segments_freed") > 0);
     CU_ASSERT(rig_check(&r, vol, 0, 64, 0x66) == 0);
     rig_stop(&r, false);
@@ -92,7 +93,7 @@ static void test_grow_when_full(void)
     CU_ASSERT(hg_pool_grow(r.pool, &added, &r.err) == 0);
     CU_ASSERT(added == 16 * (uint64_t)RIG_CHUNK * RIG_DEVS);
     for (unsigned i = 0; i < 50; i++)
-        write_wait(&r, vol, RIG_IO((seq + i) * 64, 64, 0x21, seq + 1 + i));
+        write_wait(&r, (struct rig_data){vol, (seq + i) * 64, 64, 0x21, seq + 1 + i});
     rig_stop(&r, false);
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", 0);
@@ -118,7 +119,7 @@ static void churn(struct rig *r, unsigned shard, struct hg_volume *scratch, uint
 
     for (unsigned i = 0; i < 4000 && rig_count(r, shard, "segments_freed") < goal; i++) {
         seq++;
-        write_wait(r, scratch, RIG_IO(scratch_block(seq), 16, 0x3c, seq));
+        write_wait(r, (struct rig_data){scratch, scratch_block(seq), 16, 0x3c, seq});
     }
     CU_ASSERT(rig_count(r, shard, "segments_freed") >= goal);
 }
@@ -153,7 +154,7 @@ static void test_bad_block_stays_bad(void)
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
     scratch = rig_attach(&r, 0, "s/scratch", SCRATCH_BYTES);
-    write_wait(&r, vol, RIG_IO(0, 3, 0x5a, 1));
+    write_wait(&r, (struct rig_data){vol, 0, 3, 0x5a, 1});
     spoil(&r, 0x5a);
     CU_ASSERT(rig_check(&r, vol, 0, 1, 0x5a) == -EILSEQ);
     churn(&r, 0, scratch, 40);
@@ -185,11 +186,12 @@ static void bad_block_is_not_torn(uint64_t seed)
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", MIB);
     scratch = rig_attach(&r, 0, "s/scratch", SCRATCH_BYTES);
-    write_wait(&r, vol, RIG_IO(0, 3, 0x5a, 1));
+    write_wait(&r, (struct rig_data){vol, 0, 3, 0x5a, 1});
     spoil(&r, 0x5a);
     while (rig_count(&r, 0, "crc_errors") == 0) {
         bool taken =
-            rig_write(&r, &q, scratch, RIG_IO(scratch_block(seq + 1), 16, 1, seq + 1)) == 0;
+            rig_write(&r, &q, (struct rig_data){scratch, scratch_block(seq + 1), 16, 1, seq + 1}) ==
+            0;
 
         seq += taken;
         do
@@ -197,7 +199,7 @@ static void bad_block_is_not_torn(uint64_t seed)
         while (taken && !q.over && rig_count(&r, 0, "crc_errors") == 0);
         CU_ASSERT(!taken || rig_count(&r, 0, "crc_errors") != 0 || rig_wait(&q) == 0);
     }
-    CU_ASSERT(rig_write(&r, &last, vol, RIG_IO(9, 1, 0x77, 2)) == 0);
+    CU_ASSERT(rig_write(&r, &last, (struct rig_data){vol, 9, 1, 0x77, 2}) == 0);
     CU_ASSERT(rig_wait(&last) == 0);
     rig_stop(&r, true);
     rig_start(&r, 1);
@@ -231,14 +233,15 @@ static void test_quiet_shard(void)
     kept = rig_attach(&r, 1, "s/kept", 2 * MIB);
     scratch = rig_attach(&r, 0, "s/scratch", SCRATCH_BYTES);
     /* 384 blocks to a segment: the second one opens another. */
-    CU_ASSERT(rig_write(&r, &q[0], old, RIG_IO(0, 256, 1, 1)) == 0);
-    CU_ASSERT(rig_write(&r, &q[1], old, RIG_IO(256, 120, 2, 2)) == 0);
-    CU_ASSERT(rig_write(&r, &q[2], kept, RIG_IO(0, 256, 3, 1)) == 0);
+    CU_ASSERT(rig_write(&r, &q[0], (struct rig_data){old, 0, 256, 1, 1}) == 0);
+    CU_ASSERT(rig_write(&r, &q[1], (struct rig_data){old, 256, 120, 2, 2}) == 0);
+    CU_ASSERT(rig_write(&r, &q[2], (struct rig_data){kept, 0, 256, 3, 1}) == 0);
     for (unsigned i = 0; i < 3; i++)
         CU_ASSERT(rig_wait(&q[i]) == 0);
     hg_store_detach(r.store[1], old);
     old = rig_attach(&r, 0, "s/old", 0);
-    CU_ASSERT(rig_zero(&r, &q[0], old, RIG_IO(0, 512, 0, 3)) == 0 && rig_wait(&q[0]) == 0);
+    CU_ASSERT(rig_zero(&r, &q[0], (struct rig_data){old, 0, 512, 0, 3}) == 0 &&
+              rig_wait(&q[0]) == 0);
     r.only = 1; /* polled, shard 1 might lead a job and write headers of its own */
     churn(&r, 0, scratch, 40);
     rig_stop(&r, true);
@@ -283,9 +286,11 @@ static void test_moved_while_given_up(void)
         struct rig_req q;
         bool taken;
 
-        write_wait(&r, vol, RIG_IO(i % 1024, 1, 0x10, i + 1)); /* some of it in every segment */
+        write_wait(
+            &r, (struct rig_data){vol, i % 1024, 1, 0x10, i + 1}); /* some of it in every segment */
         moved = rig_count(&r, 0, "cleaned_bytes");
-        taken = rig_write(&r, &q, scratch, RIG_IO(scratch_block(seq + 1), 16, 1, seq + 1)) == 0;
+        taken = rig_write(&r, &q,
+                          (struct rig_data){scratch, scratch_block(seq + 1), 16, 1, seq + 1}) == 0;
         seq += taken;
         do
             rig_poll(&r);
@@ -321,8 +326,8 @@ static void test_destroy_in_a_job(void)
         vol = rig_attach(&r, 0, "s/a", 4 * MIB);
         scratch = rig_attach(&r, 1, "s/scratch", MIB);
         for (unsigned b = 0; b < 512; b += 2)
-            write_wait(&r, vol, RIG_IO(b, 1, 0x10, b + 1));
-        for (seq = 0; rig_write(&r, &q, scratch, RIG_IO(0, 128, 1, seq + 1)) == 0; seq++)
+            write_wait(&r, (struct rig_data){vol, b, 1, 0x10, b + 1});
+        for (seq = 0; rig_write(&r, &q, (struct rig_data){scratch, 0, 128, 1, seq + 1}) == 0; seq++)
             CU_ASSERT(rig_wait(&q) == 0);
         for (unsigned i = 0; i < stop; i++)
             rig_poll(&r);

@@ -15,7 +15,7 @@ static void write_together(struct rig *r, struct hg_volume *vol, unsigned n)
     struct rig_req q[16];
 
     for (unsigned i = 0; i < n; i++)
-        CU_ASSERT_FATAL(rig_write(r, &q[i], vol, RIG_IO(i, 1, (int)i + 1, i + 1)) == 0);
+        CU_ASSERT_FATAL(rig_write(r, &q[i], (struct rig_data){vol, i, 1, (int)i + 1, i + 1}) == 0);
     for (unsigned i = 0; i < n; i++)
         CU_ASSERT(rig_wait(&q[i]) == 0);
 }
@@ -95,7 +95,7 @@ static void torn_header(unsigned batch)
     seg = log_segment(&r);
     spoil(&r, seg, 2 * batch);
     vol = reopen(&r, batch, 8);
-    CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(batch, 1, (int)batch + 1, batch + 1)) == 0);
+    CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, batch, 1, (int)batch + 1, batch + 1}) == 0);
     CU_ASSERT(rig_wait(&q) == 0);
     rig_stop(&r, false);
     reopen(&r, batch + 1, 8);
@@ -140,7 +140,7 @@ static void test_durable_data_is_kept(void)
     uint32_t seg;
 
     for (unsigned i = 0; i < 4; i++) { /* one after the other: each header says so of the last */
-        CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(i, 1, (int)i + 1, i + 1)) == 0);
+        CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, i, 1, (int)i + 1, i + 1}) == 0);
         CU_ASSERT(rig_wait(&q) == 0);
     }
     rig_stop(&r, false);
@@ -170,7 +170,8 @@ static void test_reopen_uses_no_space(void)
         rig_stop(&r, false);
         rig_start(&r, 1);
         vol = rig_attach(&r, 0, "s/a", 0);
-        CU_ASSERT(rig_write(&r, &q, vol, RIG_IO(0, 1, 9, 9 + i)) == 0 && rig_wait(&q) == 0);
+        CU_ASSERT(rig_write(&r, &q, (struct rig_data){vol, 0, 1, 9, 9 + i}) == 0 &&
+                  rig_wait(&q) == 0);
     }
     hg_pool_info(r.pool, &last);
     CU_ASSERT(first.segments_free == last.segments_free);
@@ -196,8 +197,9 @@ static void test_other_number_of_shards(void)
         CU_ASSERT(rig_info(a).durable_seq == i && rig_info(b).durable_seq == i);
         CU_ASSERT(rig_check(&r, a, 0, 1, (int)i) == 0);
         CU_ASSERT(rig_check(&r, b, 0, 1, (int)i * 2) == 0);
-        CU_ASSERT(rig_write(&r, &q, a, RIG_IO(0, 1, (int)i + 1, i + 1)) == 0 && rig_wait(&q) == 0);
-        CU_ASSERT(rig_write(&r, &q, b, RIG_IO(0, 1, (int)i * 2 + 2, i + 1)) == 0 &&
+        CU_ASSERT(rig_write(&r, &q, (struct rig_data){a, 0, 1, (int)i + 1, i + 1}) == 0 &&
+                  rig_wait(&q) == 0);
+        CU_ASSERT(rig_write(&r, &q, (struct rig_data){b, 0, 1, (int)i * 2 + 2, i + 1}) == 0 &&
                   rig_wait(&q) == 0);
         rig_stop(&r, false);
     }

@@ -151,6 +151,19 @@ static void test_bare_fin_out_of_order(void)
     rig_fini(&rig);
 }
 
+static void test_fin_at_the_edge_of_the_window(void)
+{
+    start(&(struct hg_tcp_cfg){.rcv_buf = 900});
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK | TCP_FIN, .seq = 1, .ack = 1, .len = 900});
+    expect_state("CLOSE-WAIT");
+    const struct rig_out *o = rig_expect(&rig, TCP_ACK, 1, 902);
+    CU_ASSERT_EQUAL(o->h.wnd, 0);
+    struct hg_tcp_info info;
+    hg_tcp_conn_info(rig.conn, &info);
+    CU_ASSERT_EQUAL(info.rcv_wnd, 0);
+    rig_fini(&rig);
+}
+
 static void test_fin_lost_is_sent_again(void)
 {
     start(NULL);
@@ -529,6 +542,7 @@ int main(void)
         {"half-closed: reading goes on", test_half_closed_reading_goes_on},
         {"FIN out of order", test_fin_out_of_order},
         {"bare FIN out of order", test_bare_fin_out_of_order},
+        {"FIN at the edge of the window", test_fin_at_the_edge_of_the_window},
         {"FIN lost", test_fin_lost_is_sent_again},
         {"FIN waits for data", test_fin_waits_for_data},
         {"peer's FIN again", test_peer_fin_sent_again},

@@ -233,6 +233,23 @@ static void test_only_holes_are_sent_again(void)
     rig_fini(&rig);
 }
 
+static void test_fast_retransmit_gets_its_own_timeout(void)
+{
+    start(NULL);
+    rig_send(&rig, 1, 10 * FULL);
+    rig_poll(&rig);
+    rig_skip(&rig);
+    hg_ns rto = HG_US(info().rto_us);
+    rig_advance(&rig, rto - HG_MS(20));
+    sack(1, 1 + FULL, 1 + 4 * FULL);
+    expect_full(1, 1);
+    rig_advance(&rig, rto - HG_MS(20)); /* the timer of the first copy would have gone off */
+    CU_ASSERT_EQUAL(rig_count(&rig, "rto_retransmits"), 0);
+    rig_advance(&rig, HG_MS(40));
+    CU_ASSERT_EQUAL(rig_count(&rig, "rto_retransmits"), 1);
+    rig_fini(&rig);
+}
+
 static void test_fast_retransmit_without_sack(void)
 {
     rig_init(&rig, NULL);
@@ -586,6 +603,7 @@ int main(void)
         {"peer's window limits", test_peer_window_limits},
         {"shrunk window", test_shrunk_window},
         {"fast retransmit by SACK", test_fast_retransmit_by_sack},
+        {"fast retransmit gets its own time-out", test_fast_retransmit_gets_its_own_timeout},
         {"only holes are sent again", test_only_holes_are_sent_again},
         {"fast retransmit without SACK", test_fast_retransmit_without_sack},
         {"duplicates that are none", test_duplicates_that_are_none},
