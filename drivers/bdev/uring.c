@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AREA "bdev"
@@ -101,21 +102,38 @@ static void register_memory(struct uring_chan *chan, const struct hg_arena_regio
             chan->base.dev->name, strerror(-rc));
 }
 
+/* The kernel gives a closed ring's locked memory back some time later, so where the limit is low a
+ * ring that comes right after another one may have to wait for it. */
+#define RING_TRIES 100u
+#define RING_PAUSE HG_MS(2)
+
+static int create_ring(struct uring_chan *chan, unsigned flags)
+{
+    const struct timespec pause = {.tv_nsec = RING_PAUSE};
+    int rc = -ENOMEM;
+
+    for (unsigned i = 0; rc == -ENOMEM && i < RING_TRIES; i++) {
+        struct io_uring_params params = {.flags = flags};
+
+        if (i != 0)
+            nanosleep(&pause, NULL);
+        rc = io_uring_queue_init_params(chan->base.depth, &chan->ring, &params);
+    }
+    return rc;
+}
+
 static int start_ring(struct uring_chan *chan, struct hg_err *err)
 {
-    struct io_uring_params params = {.flags =
-                                         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG};
     int fd = uring_dev_of(chan->base.dev)->fd;
     int rc;
 
-    rc = io_uring_queue_init_params(chan->base.depth, &chan->ring, &params);
-    if (rc == -EINVAL) { /* before Linux 5.19 */
-        memset(&params, 0, sizeof params);
-        rc = io_uring_queue_init_params(chan->base.depth, &chan->ring, &params);
-    }
+    rc = create_ring(chan, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+    if (rc == -EINVAL) /* before Linux 5.19 */
+        rc = create_ring(chan, 0);
     if (rc != 0)
         return hg_fail(err, rc,
-                       "device %s: io_uring is not available: %s; see kernel.io_uring_disabled",
+                       "device %s: io_uring is not available: %s; see kernel.io_uring_disabled "
+                       "and the limit of locked memory",
                        chan->base.dev->name, strerror(-rc));
     rc = io_uring_register_files(&chan->ring, &fd, 1);
     if (rc != 0) {

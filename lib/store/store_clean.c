@@ -122,6 +122,8 @@ static void post_scan(struct hg_store *store)
     for (unsigned i = 0; i < HG_ARRAY_LEN(job->seen); i++)
         atomic_store_explicit(&job->seen[i], 0, memory_order_relaxed);
     atomic_store(&job->segment, lead->best);
+    atomic_store(&job->tail, store->pool->segs[lead->best].tail);
+    atomic_store(&job->seg_gen, store->pool->segs[lead->best].gen);
     atomic_store(&job->oldest_other, lead->best == lead->oldest_seg ? lead->second : lead->oldest);
     atomic_store(&job->failed, false);
     atomic_fetch_add(&job->id, 1);

@@ -101,7 +101,9 @@ struct store_clean_end {
 struct store_job_pub {
     _Atomic uint32_t state;
     _Atomic uint64_t id; /* unique per pool session */
-    _Atomic uint32_t segment;
+    _Atomic uint32_t segment,
+        tail;                 /* a late shard must not look at the segment's own entry, which */
+    _Atomic uint64_t seg_gen; /* may be in use again: so it is copied here */
     _Atomic uint64_t seen[HG_VOLUMES_MAX / 64]; /* volumes with records in the segment */
     _Atomic uint64_t oldest_other;              /* lowest stamp in any other segment */
     _Atomic bool failed;                        /* somebody could not read the segment */
@@ -274,7 +276,7 @@ struct store_move {
 struct store_walk {
     enum store_walk_phase phase;
     bool scan; /* only notes the volumes; the leader's first pass */
-    uint64_t id;
+    uint64_t id, seg_gen;
     uint32_t segment, at, tail; /* blocks */
     struct store_log log;
     struct store_rec_iter it;

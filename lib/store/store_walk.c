@@ -98,7 +98,8 @@ void store_walk_start(struct hg_store *store, uint64_t id, bool scan)
     w->id = id;
     w->segment = atomic_load_explicit(&store->pool->job.segment, memory_order_relaxed);
     w->at = 0;
-    w->tail = store->pool->segs[w->segment].tail;
+    w->tail = atomic_load_explicit(&store->pool->job.tail, memory_order_relaxed);
+    w->seg_gen = atomic_load_explicit(&store->pool->job.seg_gen, memory_order_relaxed);
     w->n_moves = 0;
     w->in_rec = false;
     w->mark = 0;
@@ -130,12 +131,14 @@ void store_walk_forget(struct hg_store *store, const struct hg_volume *vol)
     store->walk.mine[vol->id / 64] &= ~((uint64_t)1 << (vol->id % 64));
 }
 
+/* The job is over, or another one has begun. */
 static bool is_over(const struct hg_store *store)
 {
     const struct store_job_pub *job = &store->pool->job;
+    uint32_t state = store->walk.scan ? JOB_PRIVATE : JOB_POSTED;
 
-    return atomic_load_explicit(&job->id, memory_order_acquire) != store->walk.id ||
-           atomic_load_explicit(&job->state, memory_order_acquire) == JOB_IDLE ||
+    return atomic_load_explicit(&job->state, memory_order_acquire) != state ||
+           atomic_load_explicit(&job->id, memory_order_acquire) != store->walk.id ||
            atomic_load_explicit(&job->failed, memory_order_relaxed);
 }
 
@@ -198,8 +201,7 @@ static enum step parse(struct hg_store *store)
     struct store_walk *w = &store->walk;
 
     if (w->status != 0 || !store_log_parse(w->hdr, store->pool->uuid, &w->log) ||
-        w->log.segment != w->segment || w->log.seg_block != w->at ||
-        w->log.seg_gen != store->pool->segs[w->segment].gen) {
+        w->log.segment != w->segment || w->log.seg_block != w->at || w->log.seg_gen != w->seg_gen) {
         give_up(store, "the log header cannot be read back");
         return STEP_ON;
     }
