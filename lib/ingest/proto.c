@@ -179,7 +179,7 @@ static const struct error_row error_table[HG_PROTO_ERRORS] = {
     [HG_PROTO_IO_ERROR] = {"io_error", HG_SCOPE_SESSION, HG_RETRY_AFTER},
     [HG_PROTO_BARRIER_MISMATCH] = {"barrier_mismatch", HG_SCOPE_VOLUME, HG_RETRY_NEVER},
     [HG_PROTO_INTERNAL] = {"internal", HG_SCOPE_SESSION, HG_RETRY_AFTER},
-    [HG_PROTO_TOO_MANY_VOLUMES] = {"too_many_volumes", HG_SCOPE_VOLUME, HG_RETRY_NEVER},
+    [HG_PROTO_TOO_MANY_VOLUMES] = {"too_many_volumes", HG_SCOPE_SESSION, HG_RETRY_NEVER},
     [HG_PROTO_SUPERSEDED] = {"superseded", HG_SCOPE_SESSION, HG_RETRY_NEVER},
     [HG_PROTO_NOT_READING] = {"not_reading", HG_SCOPE_SESSION, HG_RETRY_NOW},
 };

@@ -200,7 +200,7 @@ static void test_error_table(void)
         [23] = {"io_error", HG_SCOPE_SESSION, HG_RETRY_AFTER},
         [24] = {"barrier_mismatch", HG_SCOPE_VOLUME, HG_RETRY_NEVER},
         [25] = {"internal", HG_SCOPE_SESSION, HG_RETRY_AFTER},
-        [26] = {"too_many_volumes", HG_SCOPE_VOLUME, HG_RETRY_NEVER},
+        [26] = {"too_many_volumes", HG_SCOPE_SESSION, HG_RETRY_NEVER},
         [27] = {"superseded", HG_SCOPE_SESSION, HG_RETRY_NEVER},
         [28] = {"not_reading", HG_SCOPE_SESSION, HG_RETRY_NOW},
     };
