@@ -186,9 +186,8 @@ void hg_store_destroy(struct hg_store *store)
         return;
     if (store->batch != NULL && store->pub != NULL) {
         store_clean_cancel(store);
-        if (store->walk.hdr != NULL)
-            store_walk_poll(store); /* lets go of what it held */
-        store_volume_poll(store);
+        store_walk_stop(store);
+        store_volume_release(store);
         store_batch_give_clean_end(store);
         if (store->append[STORE_USER].segment != STORE_NO_SEGMENT)
             store_seg_close(store->pool, &store->append[STORE_USER], store->shard, store->bseq);

@@ -393,6 +393,8 @@ void store_volume_free(struct hg_volume *vol);
 unsigned store_volume_poll(struct hg_store *store);
 /* The shard owns or holds the volume: nobody's, as soon as what the cleaner appended is durable. */
 void store_volume_give_up(struct hg_store *store, struct hg_volume *vol);
+/* Goes through those that wait for it. */
+void store_volume_release(struct hg_store *store);
 void store_volume_cat_done(struct hg_store *store, struct store_io *sio);
 static inline uint64_t store_volume_blocks(const struct hg_volume *vol)
 {
@@ -524,6 +526,8 @@ int store_replay(struct hg_pool *pool, struct hg_err *err);
 /* ---- store_walk.c, store_clean.c ---- */
 
 void store_walk_start(struct hg_store *store, uint64_t id, bool scan);
+/* Gives the walk up; nothing of it is in flight. */
+void store_walk_stop(struct hg_store *store);
 /* Goes on with the walk; returns how much it did. */
 unsigned store_walk_poll(struct hg_store *store);
 void store_walk_io_done(struct hg_store *store, struct store_io *sio);

@@ -342,7 +342,7 @@ void hg_store_detach(struct hg_store *store, struct hg_volume *vol)
     store_volume_give_up(store, vol);
 }
 
-static void release_poll(struct hg_store *store)
+void store_volume_release(struct hg_store *store)
 {
     struct hg_volume **at = &store->releasing;
 
@@ -363,7 +363,7 @@ unsigned store_volume_poll(struct hg_store *store)
     unsigned work = cat_poll(store);
 
     if (store->releasing != NULL)
-        release_poll(store);
+        store_volume_release(store);
     if (store->attach != NULL)
         work += attach_poll(store);
     return work;

@@ -126,6 +126,12 @@ static void end(struct hg_store *store, bool done)
     w->phase = WALK_IDLE;
 }
 
+void store_walk_stop(struct hg_store *store)
+{
+    if (store->walk.phase != WALK_IDLE)
+        end(store, false);
+}
+
 void store_walk_forget(struct hg_store *store, const struct hg_volume *vol)
 {
     store->walk.mine[vol->id / 64] &= ~((uint64_t)1 << (vol->id % 64));

@@ -312,34 +312,56 @@ static void test_moved_while_given_up(void)
     rig_free(&r);
 }
 
-/* A shard is destroyed while it leads a job, and another while one is going on. */
-static void test_destroy_in_a_job(void)
+/* Shard 1 writes until the pool is full, n polls pass, and whenever it is idle it is destroyed: it
+ * may lead a job then, or be in the middle of shard 0's. Returns whether it was idle. */
+static bool destroy_after(struct rig *r, unsigned n)
 {
     struct hg_volume *vol, *scratch;
+    bool idle;
     struct rig_req q;
     uint64_t seq = 0;
-    struct rig r;
 
-    for (unsigned stop = 0; stop < 60; stop++) {
-        rig_format(&r, SEGMENTS, NULL);
-        rig_start(&r, 2);
-        vol = rig_attach(&r, 0, "s/a", 4 * MIB);
-        scratch = rig_attach(&r, 1, "s/scratch", MIB);
-        for (unsigned b = 0; b < 512; b += 2)
-            write_wait(&r, (struct rig_data){vol, b, 1, 0x10, b + 1});
-        for (seq = 0; rig_write(&r, &q, (struct rig_data){scratch, 0, 128, 1, seq + 1}) == 0; seq++)
-            CU_ASSERT(rig_wait(&q) == 0);
-        for (unsigned i = 0; i < stop; i++)
-            rig_poll(&r);
-        rig_settle(&r);
-        rig_stop(&r, false);
-        rig_start(&r, 2);
-        vol = rig_attach(&r, 1, "s/a", 0);
-        for (unsigned b = 0; b < 512; b += 64)
-            CU_ASSERT(rig_check(&r, vol, b, 1, 0x10) == 0);
-        rig_stop(&r, false);
+    rig_start(r, 2);
+    vol = rig_attach(r, 0, "s/a", 4 * MIB);
+    scratch = rig_attach(r, 1, "s/scratch", SCRATCH_BYTES);
+    for (unsigned b = 0; b < 512; b += 2)
+        write_wait(r, (struct rig_data){vol, b, 1, 0x10, b + 1});
+    while (rig_write(r, &q, (struct rig_data){scratch, scratch_block(seq + 1), 16, 1, seq + 1}) ==
+           0) {
+        CU_ASSERT(rig_wait(&q) == 0);
+        seq++;
+    }
+    for (unsigned i = 0; i < n; i++)
+        rig_poll(r);
+    idle = hg_store_idle(r->store[1]);
+    if (idle) {
+        hg_store_destroy(r->store[1]);
+        hg_arena_destroy(r->arena[1]);
+        r->n_shards = 1;
+    }
+    rig_stop(r, false);
+    rig_start(r, 1);
+    CU_ASSERT(rig_info(rig_attach(r, 0, "s/scratch", 0)).durable_seq == seq);
+    vol = rig_attach(r, 0, "s/a", 0);
+    for (unsigned b = 0; b < 512; b += 64)
+        CU_ASSERT(rig_check(r, vol, b, 1, 0x10) == 0);
+    rig_stop(r, false);
+    return idle;
+}
+
+static void test_destroy_in_a_job(void)
+{
+    struct hg_bdev_fault_cfg cfg = {.seed = 8, .delay_polls = 4};
+    unsigned destroyed = 0;
+
+    for (unsigned n = 0; n < 150; n++) {
+        struct rig r;
+
+        rig_format(&r, SEGMENTS, &cfg);
+        destroyed += destroy_after(&r, n);
         rig_free(&r);
     }
+    CU_ASSERT(destroyed > 10);
 }
 
 int main(void)
