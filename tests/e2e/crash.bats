@@ -24,7 +24,8 @@ teardown() {
         --resume-retry 60s >"$HG_DIR/load.out" 2>&1 &
     local load=$!
     for ((i = 1; i <= crashes; i++)); do
-        node_counts ingest.frames_data 20
+        # The source's kernel finds out when it next sends again, seconds after a restart.
+        node_counts ingest.frames_data 20 45
         sleep "0.$((RANDOM % 9))$((RANDOM % 10))"
         hg_kill headgate
         NODE_DEVICE_SIZE=512M node_start
