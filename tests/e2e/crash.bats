@@ -31,7 +31,7 @@ teardown() {
         NODE_DEVICE_SIZE=512M node_start
         kill -0 $load || { cat "$HG_DIR/load.out"; hg_die "the source ended after crash $i"; }
     done
-    node_counts ingest.frames_data 20
+    node_counts ingest.frames_data 20 45
     pkill -INT -P $load # of the shell that runs it: itself it would ignore the signal
     wait $load || true
     hg_kill headgate
