@@ -24,13 +24,13 @@ primitives() {
 engine() {
     local credit=1M buffers=96M
     [ "$1" -lt 100 ] || { credit=128K buffers=256M; }
-    [ "$1" -ne 1 ] || { credit=4M buffers=16M; }
+    [ "$1" -ne 1 ] || { credit=4M buffers=96M; }
     rm -f "$HG_DIR/memif.sock"
     hg_start headgate "$HG_DAEMON" -c "$HG_TOP/config/demo.ini" --set cpu.shards=0 --set cpu.control=1 \
         --set cpu.idle-sleep=0us --set "port.vdev=net_memif0,role=server,bsize=2048,rsize=12,socket-abstract=no,socket=$HG_DIR/memif.sock" \
         --set port.trust-checksums=yes --set port.rx-mbufs=16384 --set port.rx-descriptors=0 --set port.tx-descriptors=0 \
         --set ingest.connections=1200 --set ingest.buffers=$buffers --set ingest.credit=$credit \
-        --set ingest.max-extent=64K --set store.device0=mem:256M --set store.device1=mem:256M \
+        --set ingest.max-extent=64K --set store.device0=mem:512M --set store.device1=mem:512M \
         --set store.device2= --set store.device3= --set store.device-size=0 \
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key" \
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" \
@@ -53,7 +53,7 @@ measure() {
     hg_start load "$HG_LOAD" --transport dpdk --cpu 1 --server "$HG_NODE_ADDR" --addr "$HG_CLIENT_ADDR/24" --port net_memif0 \
         --eal "--no-huge -m 1536 --no-pci --file-prefix=ld$HG_ID --vdev=net_memif0,role=client,bsize=2048,rsize=12,socket-abstract=no,socket=$HG_DIR/memif.sock" \
         --ca "$HG_DIR/pki/ca.crt" --cert "$HG_DIR/pki/source1.crt" --key "$HG_DIR/pki/source1.key" \
-        --tls 1.3 --suite $SUITE --codec "$1" --replay --compress-ratio $RATIO --block 64K --size "$((128 / $2 > 0 ? 128 * 1024 / $2 / 64 * 64 : 128))K" \
+        --tls 1.3 --suite $SUITE --codec "$1" --replay --compress-ratio $RATIO --block 64K --size "$((64 / $2 > 0 ? 64 * 1024 / $2 / 64 * 64 : 64))K" \
         --volumes "$2" --connections "$2" --duration "$((BENCH_SECONDS + 30))s" --quiet --json "$HG_DIR/load.json"
     hg_wait_for 30 flowing
     before=$(snapshot)
@@ -66,7 +66,7 @@ measure() {
 
 # Every page of the devices has been written twice: what the host takes to provide memory is not measured.
 flowing() {
-    [ "$(snapshot | cut -d' ' -f1)" -gt 1200000000 ]
+    [ "$(snapshot | cut -d' ' -f1)" -gt 1500000000 ]
 }
 
 bench_begin ingest 3 "$@"
