@@ -10,6 +10,8 @@
 
 #define VOLUME_SIZE_MAX (UINT64_C(64) << 40) /* section 3 */
 #define HELLO_TIMEOUT HG_SEC(10)             /* section 3 */
+#define OWED_ASK HG_SEC(1)                   /* silence before PING while the node owes something */
+#define OWED_ANSWER HG_SEC(15) /* and how long its answer may take behind what is on the way */
 
 static uint32_t round_up_pow2(uint32_t n)
 {
@@ -346,7 +348,8 @@ void hg_source_cut(struct hg_source *src)
     src->next_hold = 0;
     src->idle = 0;
     src->have = 0;
-    src->hello_due = src->pong_due = src->ping_due = src->ping_sent = false;
+    src->hello_due = src->pong_due = src->ping_due = false;
+    src->ping_at = 0;
     src->bye_due = src->bye_sent = src->error_due = src->draining = false;
 }
 
@@ -377,29 +380,36 @@ static void release_holds(struct hg_source *src, hg_ns now)
     }
 }
 
-/* Section 3: the same supervision of silence that the node applies to us. */
+/* Section 3. The node's own rule, PING after `idle` of silence, would leave a source that waits for
+ * ACK or CREDIT from a node that lost power unaware for as long: its kernel has nothing to send and so
+ * nothing to be told. While anything is owed, ask soon and believe the silence soon. */
 static hg_ns check_silence(struct hg_source *src, hg_ns now)
 {
-    hg_ns limit = src->state == HG_SOURCE_HELLO ? HELLO_TIMEOUT : src->idle;
-    hg_ns quiet = now > src->last_input ? now - src->last_input : 0;
+    bool owed = src->unreleased != 0 || src->unopened != 0;
+    hg_ns ask = owed && src->idle > OWED_ASK ? OWED_ASK : src->idle;
+    hg_ns answer = owed && src->idle > OWED_ANSWER ? OWED_ANSWER : src->idle;
 
-    if (limit == 0)
+    if (src->idle == 0)
         return 0;
-    if (src->state == HG_SOURCE_HELLO) {
-        if (quiet >= limit)
-            source_fail(src, HG_PROTO_TOO_SLOW, "the node did not answer HELLO within 10 s");
-        return src->last_input + limit;
-    }
-    if (quiet >= 2 * limit) {
-        source_fail(src, HG_PROTO_IDLE, "the node was silent for %llu ms and did not answer PING",
-                    (unsigned long long)(quiet / HG_MS(1)));
-        return 0;
-    }
-    if (quiet >= limit && !src->ping_sent) {
+    if (src->ping_at == 0 && now >= src->last_input + ask) {
         src->ping_due = true;
-        src->ping_sent = true;
+        src->ping_at = now;
     }
-    return src->last_input + (src->ping_sent ? 2 * limit : limit);
+    if (src->ping_at == 0)
+        return src->last_input + ask;
+    if (now < src->ping_at + answer)
+        return src->ping_at + answer;
+    source_fail(src, HG_PROTO_IDLE, "the node was silent for %llu ms and did not answer PING",
+                (unsigned long long)((now - src->last_input) / HG_MS(1)));
+    return 0;
+}
+
+static hg_ns check_hello(struct hg_source *src, hg_ns now)
+{
+    if (now < src->last_input + HELLO_TIMEOUT)
+        return src->last_input + HELLO_TIMEOUT;
+    source_fail(src, HG_PROTO_TOO_SLOW, "the node did not answer HELLO within 10 s");
+    return 0;
 }
 
 hg_ns hg_source_poll(struct hg_source *src, hg_ns now)
@@ -410,7 +420,7 @@ hg_ns hg_source_poll(struct hg_source *src, hg_ns now)
         return 0;
     if (src->next_hold != 0 && now >= src->next_hold)
         release_holds(src, now);
-    silence = check_silence(src, now);
+    silence = src->state == HG_SOURCE_HELLO ? check_hello(src, now) : check_silence(src, now);
     if (silence == 0 || (src->next_hold != 0 && src->next_hold < silence))
         return src->next_hold;
     return silence;

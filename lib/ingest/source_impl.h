@@ -81,13 +81,14 @@ struct hg_source {
     uint32_t codecs, block, max_volumes;
     hg_ns idle; /* section 3, silence; 0 before WELCOME */
     hg_ns last_input;
+    hg_ns ping_at;                  /* PING without anything heard since; 0: none */
     uint64_t cost_sent, cost_limit; /* section 7, this session, bytes */
     uint64_t inflight;
     bool credit_short;  /* sending stopped for want of session credit */
     uint32_t open_scan; /* volumes below it need no OPEN now */
     uint32_t unopened;  /* volumes in VOL_OPEN_DUE or VOL_OPENING */
     hg_ns next_hold;    /* earliest hold_until of a volume; 0: none */
-    bool hello_due, pong_due, ping_due, ping_sent, bye_due, bye_sent, error_due;
+    bool hello_due, pong_due, ping_due, bye_due, bye_sent, error_due;
     bool finish;   /* hg_source_finish() was called */
     bool draining; /* node sent BYE: no new sequenced frames */
     uint64_t pong_arg;

@@ -404,7 +404,7 @@ int hg_source_input(struct hg_source *src, const uint8_t *data, size_t len, hg_n
 {
     if (len != 0) {
         src->last_input = now;
-        src->ping_sent = false;
+        src->ping_at = 0;
     }
     while (len != 0 && (src->state == HG_SOURCE_HELLO || src->state == HG_SOURCE_OPEN)) {
         struct hg_frame f;

@@ -61,7 +61,18 @@ print(sum(s[area][name] for s in json.load(sys.stdin)["shards"]))' "$1"
 # node_counts AREA.NAME MINIMUM: waits until the counter has reached it.
 node_counts() {
     hg_wait_for "${3:-10}" node_counter_reached "$1" "$2" ||
-        hg_die "$1 is $(node_counter "$1"), expected at least $2"
+        { node_show; hg_die "$1 is $(node_counter "$1"), expected at least $2"; }
+}
+
+# node_show: both ends as they are now, for a failure's report.
+node_show() {
+    {
+        "$HG_CTL" conns
+        ip netns exec "$NS" ss -tinpo
+        ip -n "$NS" neigh
+        [ ! -e "$HG_DIR/load.out" ] || tail -n 20 "$HG_DIR/load.out"
+    } >&2
+    hg_output headgate
 }
 
 node_counter_reached() {

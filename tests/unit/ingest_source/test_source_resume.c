@@ -367,6 +367,33 @@ static void test_ping_and_silence(void)
     hg_source_destroy(r.src);
 }
 
+/* A source without credit whose node died has nothing to send: it must ask, long before `idle`. */
+static void test_silence_while_owed(void)
+{
+    struct rig r;
+
+    rig_init(&r, (struct hg_source_cfg){0});
+    begin_one(&r, 1u << 20, 0);
+    r.now += HG_SEC(5); /* nothing owed */
+    hg_source_poll(r.src, r.now);
+    take_nothing(&r);
+    submit(&r, 0, HG_FRAME_DATA, 1, 1);
+    take(&r, HG_FRAME_DATA);
+    hg_source_poll(r.src, r.now); /* the silence before counts: asking costs nothing */
+    take(&r, HG_FRAME_PING);
+    node_sends(&r, (struct hg_frame){.type = HG_FRAME_PONG}, NULL, 0);
+    CU_ASSERT_EQUAL(hg_source_poll(r.src, r.now), r.now + HG_SEC(1));
+    r.now += HG_SEC(1);
+    hg_source_poll(r.src, r.now);
+    take(&r, HG_FRAME_PING);
+    CU_ASSERT_EQUAL(hg_source_poll(r.src, r.now), r.now + HG_SEC(10)); /* idle of the rig < 15 s */
+    r.now += HG_SEC(10);
+    hg_source_poll(r.src, r.now);
+    CU_ASSERT_EQUAL(hg_source_state(r.src), HG_SOURCE_FAILED);
+    CU_ASSERT_EQUAL(hg_source_end(r.src)->code, HG_PROTO_IDLE);
+    hg_source_destroy(r.src);
+}
+
 static void test_hello_unanswered(void)
 {
     struct rig r;
@@ -395,6 +422,7 @@ static const struct rig_test tests[] = {
     {"volume failed in flight", test_volume_failed_in_flight},
     {"open again after busy", test_open_again_after_busy},
     {"PING and silence", test_ping_and_silence},
+    {"silence while owed", test_silence_while_owed},
     {"HELLO unanswered", test_hello_unanswered},
 };
 
