@@ -82,6 +82,11 @@ static int segment_room(struct hg_store *store, const struct store_need *need)
         append->tail + 1 + need->blocks <= store->geo.seg_blocks)
         return 0;
     rc = store_seg_claim(store->pool, need->stream, 1 + need->blocks, need->keep, &next);
+    if (rc == -ENOSPC && need->stream == STORE_USER &&
+        !atomic_load_explicit(&store->pool->full, memory_order_relaxed)) {
+        store_wants_space(store->pool);
+        return -EAGAIN; /* the cleaner is behind, or has not looked yet */
+    }
     if (rc != 0)
         return rc;
     if (append->segment != STORE_NO_SEGMENT)

@@ -23,6 +23,10 @@
 
 #define PICK_PER_POLL 1024u
 #define RETRY HG_MS(10)
+/* Moving data costs: a segment is worth it up to this many sixteenths live. Close to full even little
+ * gain is, but no user may be kept waiting for it. */
+#define WORTH 12u
+#define WORTH_FULL 15u
 #define DEADLINE                                                                                   \
     HG_SEC(30) /* then some shard does not poll, or there is no room: try again later */
 
@@ -55,6 +59,7 @@ static unsigned begin(struct hg_store *store)
     lead->phase = LEAD_PICK;
     lead->cursor = 0;
     lead->best = STORE_NO_SEGMENT;
+    lead->later = false;
     lead->oldest = lead->second = UINT64_MAX;
     lead->oldest_seg = STORE_NO_SEGMENT;
     lead->deadline = store->now + DEADLINE;
@@ -103,9 +108,13 @@ static void look_at(struct hg_store *store, uint32_t seg)
     } else if (stamp < lead->second) {
         lead->second = stamp;
     }
-    if (state != SEG_CLOSED || atomic_load_explicit(&store->pool->shard[s->last_shard].durable,
-                                                    memory_order_acquire) < s->last_bseq)
+    if (state != SEG_CLOSED)
         return;
+    if (atomic_load_explicit(&store->pool->shard[s->last_shard].durable, memory_order_acquire) <
+        s->last_bseq) {
+        lead->later = true;
+        return;
+    }
     live = store_seg_live(store->pool, seg);
     if (lead->best == STORE_NO_SEGMENT || live < lead->best_live) {
         lead->best = seg;
@@ -131,14 +140,18 @@ static void post_scan(struct hg_store *store)
     store_walk_start(store, atomic_load(&job->id), true);
 }
 
+static bool fuller(const struct hg_store *store, uint32_t sixteenths)
+{
+    return store->lead.best_live * 16 > (int64_t)store->geo.seg_blocks * sixteenths;
+}
+
 static unsigned pick(struct hg_store *store)
 {
     struct store_lead *lead = &store->lead;
     struct hg_pool *pool = store->pool;
     uint32_t n = atomic_load(&pool->n_segments);
     uint32_t stop = n - lead->cursor < PICK_PER_POLL ? n : lead->cursor + PICK_PER_POLL;
-    /* Moving data costs; close to full even little gain is worth it. */
-    uint32_t worth = free_segments(pool) <= STORE_KEEP_USER + 1 ? 15 : 12;
+    uint32_t worth = free_segments(pool) <= STORE_KEEP_USER + 1 ? WORTH_FULL : WORTH;
 
     if (store->walk.phase != WALK_IDLE)
         return 0; /* of an earlier job */
@@ -146,8 +159,9 @@ static unsigned pick(struct hg_store *store)
         look_at(store, lead->cursor);
     if (lead->cursor < n)
         return 1;
-    if (lead->best == STORE_NO_SEGMENT ||
-        lead->best_live * 16 > (int64_t)pool->geo.seg_blocks * worth)
+    if (lead->best == STORE_NO_SEGMENT ? !lead->later : fuller(store, WORTH))
+        atomic_store_explicit(&pool->full, true, memory_order_relaxed);
+    if (lead->best == STORE_NO_SEGMENT || fuller(store, worth))
         give_up(store, SEG_CLOSED);
     else
         post_scan(store);
@@ -287,6 +301,8 @@ static unsigned flush(struct hg_store *store)
     atomic_store_explicit(&pool->segs[seg].first_stamp, UINT64_MAX, memory_order_relaxed);
     atomic_store_explicit(&pool->segs[seg].state, SEG_FREE, memory_order_release);
     store->count.segments_freed++;
+    if (!fuller(store, WORTH))
+        atomic_store_explicit(&pool->full, false, memory_order_relaxed);
     finish(store, 0);
     store_seg_push(pool, &pool->free_segs, seg); /* after that: it may be written again at once */
     return 1;
@@ -329,6 +345,7 @@ static bool ended(struct hg_store *store)
         return true;
     }
     if (store->failed || store->now >= lead->deadline) {
+        atomic_store_explicit(&store->pool->full, true, memory_order_relaxed);
         give_up(store, SEG_CLOSED);
         return true;
     }

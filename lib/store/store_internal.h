@@ -141,6 +141,7 @@ struct hg_pool {
     struct store_clean_end clean_end;
     struct store_job_pub job;
     _Atomic bool activity; /* users wanted space since the last job */
+    _Atomic bool full; /* cleaning gains next to nothing: refuse users rather than let them wait */
     hg_ns replay_ns;
     uint64_t replay_entries;
 };
@@ -314,6 +315,7 @@ struct store_lead {
     enum store_job_phase phase;
     uint32_t cursor, best;
     int64_t best_live;
+    bool later; /* a closed segment was passed over because its end is not durable yet */
     uint64_t oldest, second; /* lowest and second lowest first_stamp */
     uint32_t oldest_seg;
     uint64_t wait_bseq;

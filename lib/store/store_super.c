@@ -529,6 +529,7 @@ static int grow_locked(struct hg_pool *pool, uint64_t *added, struct hg_err *err
     atomic_store(&pool->n_segments, n);
     for (uint32_t seg = old; seg < n; seg++)
         store_seg_push(pool, &pool->free_segs, seg);
+    atomic_store(&pool->full, false);
     *added = (uint64_t)(n - old) * pool->geo.chunk * pool->geo.n_dev;
     return 0;
 }
