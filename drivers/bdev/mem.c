@@ -126,6 +126,7 @@ int hg_bdev_mem_open(const char *name, uint64_t size, struct hg_bdev **out, stru
         return hg_fail(err, -ENOMEM, "device %s: no memory for %llu bytes", name,
                        (unsigned long long)size);
     }
+    (void)madvise(dev->bytes, size, MADV_HUGEPAGE); /* faults by the 2 MiB where the kernel can */
     dev->medium = size;
     dev->base.ops = &mem_ops;
     dev->base.size = size;

@@ -67,6 +67,9 @@ void hg_ingest_unhold(struct hg_ingest *ing, struct hg_svol *hold);
 /* Sessions alive, those that only wait for their writes included. */
 uint32_t hg_ingest_sessions(const struct hg_ingest *ing);
 
+/* Payload bytes, uncompressed, handed to the store so far. */
+uint64_t hg_ingest_raw_bytes(const struct hg_ingest *ing);
+
 /* Takes up to max sessions with something to say, or that were blocked and may go on; returns their
  * user pointers. Each at most once per call. */
 unsigned hg_ingest_ready(struct hg_ingest *ing, void **user, unsigned max);

@@ -120,6 +120,14 @@ void hg_store_detach(struct hg_store *store, struct hg_volume *vol);
 int hg_store_write(struct hg_store *store, struct hg_store_req *req, const uint32_t *crc,
                    uint64_t seq);
 
+/* Whether a write of len bytes would be answered -EAGAIN now: asked before a payload is inflated and
+ * checked, so that waiting costs nothing. False promises nothing else. */
+bool hg_store_write_waits(struct hg_store *store, const struct hg_volume *vol, uint32_t len);
+
+/* Changes whenever what made a request wait (-EAGAIN) may be over. Now and then it is over without:
+ * ask again after a millisecond at the latest. */
+uint64_t hg_store_progress(const struct hg_store *store);
+
 /* Makes [offset, offset+len64) read as zeros, as metadata only, freeing what was there. Offsets are
  * multiples of HG_BLOCK. As hg_store_write() otherwise. */
 int hg_store_zero(struct hg_store *store, struct hg_store_req *req, uint64_t len64, uint64_t seq);

@@ -226,6 +226,8 @@ static enum step finish_data(struct hg_session *s)
     const struct hg_frame *f = &s->frame;
     uint32_t tail = f->raw_len % HG_BLOCK;
 
+    if (hg_store_write_waits(ing->cfg.store, s->svol->vol, f->raw_len))
+        return STEP_BLOCKED;
     if (s->wire_buf != NULL) {
         int rc;
 

@@ -9,6 +9,7 @@
 
 #define SESSION_TICK HG_SEC(1)
 #define OPEN_RETRY HG_MS(5)
+#define BLOCKED_RETRY HG_MS(1)
 #define DRAIN_GRACE HG_SEC(5)
 #define TIMER_BATCH 64
 
@@ -139,6 +140,11 @@ void session_make_blocked(struct hg_session *s)
     TAILQ_INSERT_TAIL(&s->ing->blocked, s, blocked_link);
 }
 
+uint64_t hg_ingest_raw_bytes(const struct hg_ingest *ing)
+{
+    return ing->count.raw_bytes;
+}
+
 unsigned hg_ingest_ready(struct hg_ingest *ing, void **user, unsigned max)
 {
     unsigned n = 0;
@@ -152,9 +158,13 @@ unsigned hg_ingest_ready(struct hg_ingest *ing, void **user, unsigned max)
         s->blocked = false;
         user[n++] = s->user;
     }
-    /* Whoever is blocked is asked again each turn, oldest first; asking costs one failed
-     * allocation. */
-    for (unsigned i = n; i < max && (s = TAILQ_FIRST(&ing->blocked)) != NULL; i++) {
+    /* Buffers and request objects come back with the store's progress too. */
+    if (TAILQ_EMPTY(&ing->blocked) ||
+        (hg_store_progress(ing->cfg.store) == ing->progress_seen && ing->now < ing->blocked_retry))
+        return n;
+    ing->progress_seen = hg_store_progress(ing->cfg.store);
+    ing->blocked_retry = ing->now + BLOCKED_RETRY;
+    while (n < max && (s = TAILQ_FIRST(&ing->blocked)) != NULL) {
         TAILQ_REMOVE(&ing->blocked, s, blocked_link);
         s->blocked = false;
         user[n++] = s->user;
@@ -378,6 +388,8 @@ hg_ns hg_ingest_next(const struct hg_ingest *ing)
 
     if (ing->opening != 0 && (next == 0 || ing->open_retry < next))
         next = ing->open_retry;
+    if (!TAILQ_EMPTY(&ing->blocked) && (next == 0 || ing->blocked_retry < next))
+        next = ing->blocked_retry;
     return next;
 }
 

@@ -156,6 +156,8 @@ struct hg_ingest {
     uint32_t n_sessions;
     uint64_t reserved; /* of the arena, bytes: invariant 1 */
     struct session_queue ready, blocked;
+    uint64_t progress_seen; /* hg_store_progress() when the blocked were last asked */
+    hg_ns blocked_retry;    /* when they are asked again in any case */
     struct svol_list svols;
     struct hg_session *sessions, *free_session;
     struct hg_svol *svol_pool;

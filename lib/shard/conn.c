@@ -367,6 +367,7 @@ static enum record run_record(struct hg_conn *c)
     if (res.consumed == 0)
         return RECORD_NONE;
     hg_tcp_consume(c->tcp, res.consumed);
+    sh->opened += res.len;
     if (res.len != 0)
         deliver(c, dst.base, res.len, direct);
     return hg_session_blocked(c->sess) ? RECORD_STOP : RECORD_DONE;

@@ -71,12 +71,19 @@ static unsigned run_handshakes(struct hg_shard *sh)
     return n;
 }
 
+/* What the connections cost so far: a short turn keeps acknowledgements and the cleaner quick. */
+static uint64_t bytes_done(const struct hg_shard *sh)
+{
+    return sh->opened + hg_ingest_raw_bytes(sh->ingest);
+}
+
 static unsigned run_conns(struct hg_shard *sh)
 {
+    uint64_t limit = bytes_done(sh) + BYTES_PER_TURN;
     unsigned n = 0;
     struct hg_conn *c;
 
-    while (n < RUNS_PER_TURN && (c = TAILQ_FIRST(&sh->run)) != NULL) {
+    while (n < RUNS_PER_TURN && bytes_done(sh) < limit && (c = TAILQ_FIRST(&sh->run)) != NULL) {
         TAILQ_REMOVE(&sh->run, c, link);
         c->queued = false;
         if (conn_run(c))

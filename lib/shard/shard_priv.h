@@ -28,7 +28,9 @@
 #define RX_BURSTS_PER_TURN 4
 #define EVENTS_PER_TURN 128
 #define RUNS_PER_TURN 64
-#define RECORDS_PER_RUN 16
+#define RECORDS_PER_RUN 8
+#define BYTES_PER_TURN                                                                             \
+    (256u << 10) /* opened and inflated, before RX, store and timers come again */
 #define HANDSHAKES_PER_TURN 1
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
@@ -84,6 +86,7 @@ struct hg_shard {
     uint8_t *record_mem;
     uint8_t *record_free[RECORD_BUFFERS];
     unsigned n_record_free;
+    uint64_t opened; /* bytes of application records */
     bool draining;
     struct hg_log_limit log_limit;
 };

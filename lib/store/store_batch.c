@@ -400,6 +400,7 @@ static unsigned retire(struct hg_store *store)
         n++;
     }
     store->count.commits += n != 0;
+    store->progress += n;
     return n;
 }
 

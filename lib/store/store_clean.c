@@ -134,10 +134,18 @@ static void post_scan(struct hg_store *store)
     atomic_store(&job->tail, store->pool->segs[lead->best].tail);
     atomic_store(&job->seg_gen, store->pool->segs[lead->best].gen);
     atomic_store(&job->oldest_other, lead->best == lead->oldest_seg ? lead->second : lead->oldest);
+    atomic_store(&job->zeroes, false);
     atomic_store(&job->failed, false);
     atomic_fetch_add(&job->id, 1);
     lead->phase = LEAD_SCAN;
     store_walk_start(store, atomic_load(&job->id), true);
+}
+
+/* Users that wait for space get an answer. */
+static void declare_full(struct hg_pool *pool)
+{
+    atomic_store_explicit(&pool->full, true, memory_order_relaxed);
+    atomic_fetch_add_explicit(&pool->space_events, 1, memory_order_relaxed);
 }
 
 static bool fuller(const struct hg_store *store, uint32_t sixteenths)
@@ -160,7 +168,7 @@ static unsigned pick(struct hg_store *store)
     if (lead->cursor < n)
         return 1;
     if (lead->best == STORE_NO_SEGMENT ? !lead->later : fuller(store, WORTH))
-        atomic_store_explicit(&pool->full, true, memory_order_relaxed);
+        declare_full(pool);
     if (lead->best == STORE_NO_SEGMENT || fuller(store, worth))
         give_up(store, SEG_CLOSED);
     else
@@ -170,10 +178,14 @@ static unsigned pick(struct hg_store *store)
 
 static unsigned scan(struct hg_store *store)
 {
+    struct store_job_pub *job = &store->pool->job;
+
     if (store->walk.phase != WALK_IDLE)
         return 0;
+    atomic_store(&job->dead,
+                 store_seg_live(store->pool, store->lead.best) == 0 && !atomic_load(&job->zeroes));
     store->lead.phase = LEAD_WORK;
-    atomic_store_explicit(&store->pool->job.state, JOB_POSTED, memory_order_release);
+    atomic_store_explicit(&job->state, JOB_POSTED, memory_order_release);
     return 1;
 }
 
@@ -305,6 +317,7 @@ static unsigned flush(struct hg_store *store)
         atomic_store_explicit(&pool->full, false, memory_order_relaxed);
     finish(store, 0);
     store_seg_push(pool, &pool->free_segs, seg); /* after that: it may be written again at once */
+    atomic_fetch_add_explicit(&pool->space_events, 1, memory_order_relaxed);
     return 1;
 }
 
@@ -345,7 +358,7 @@ static bool ended(struct hg_store *store)
         return true;
     }
     if (store->failed || store->now >= lead->deadline) {
-        atomic_store_explicit(&store->pool->full, true, memory_order_relaxed);
+        declare_full(store->pool);
         give_up(store, SEG_CLOSED);
         return true;
     }

@@ -106,6 +106,8 @@ struct store_job_pub {
     _Atomic uint64_t seg_gen; /* may be in use again: so it is copied here */
     _Atomic uint64_t seen[HG_VOLUMES_MAX / 64]; /* volumes with records in the segment */
     _Atomic uint64_t oldest_other;              /* lowest stamp in any other segment */
+    _Atomic bool zeroes;                        /* the segment has ZERO records */
+    _Atomic bool dead;                          /* nothing in it to append again: only MARKs */
     _Atomic bool failed;                        /* somebody could not read the segment */
 };
 
@@ -140,7 +142,8 @@ struct hg_pool {
 
     struct store_clean_end clean_end;
     struct store_job_pub job;
-    _Atomic bool activity; /* users wanted space since the last job */
+    _Atomic bool activity;         /* users wanted space since the last job */
+    _Atomic uint64_t space_events; /* segments came free, or `full` turned true */
     _Atomic bool full; /* cleaning gains next to nothing: refuse users rather than let them wait */
     hg_ns replay_ns;
     uint64_t replay_entries;
@@ -352,7 +355,8 @@ struct hg_store {
     unsigned flush_left;   /* flushes in flight */
     unsigned flush_covers; /* batches from head that they cover */
     int flush_status;
-    bool failed; /* no more writes; see store_batch.c */
+    uint64_t progress; /* batches retired and ZEROs finished */
+    bool failed;       /* no more writes; see store_batch.c */
 
     struct store_read *reads, *free_reads, *deferred, **deferred_tail;
     unsigned n_reads;

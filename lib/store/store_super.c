@@ -530,6 +530,7 @@ static int grow_locked(struct hg_pool *pool, uint64_t *added, struct hg_err *err
     for (uint32_t seg = old; seg < n; seg++)
         store_seg_push(pool, &pool->free_segs, seg);
     atomic_store(&pool->full, false);
+    atomic_fetch_add(&pool->space_events, 1);
     *added = (uint64_t)(n - old) * pool->geo.chunk * pool->geo.n_dev;
     return 0;
 }

@@ -97,8 +97,9 @@ void store_walk_start(struct hg_store *store, uint64_t id, bool scan)
     w->scan = scan;
     w->id = id;
     w->segment = atomic_load_explicit(&store->pool->job.segment, memory_order_relaxed);
-    w->at = 0;
     w->tail = atomic_load_explicit(&store->pool->job.tail, memory_order_relaxed);
+    /* What is dead stays dead: the records need no second look. */
+    w->at = !scan && atomic_load(&store->pool->job.dead) ? w->tail : 0;
     w->seg_gen = atomic_load_explicit(&store->pool->job.seg_gen, memory_order_relaxed);
     w->n_moves = 0;
     w->in_rec = false;
@@ -222,10 +223,13 @@ static void note_volumes(struct hg_store *store)
     struct store_walk *w = &store->walk;
     struct store_rec rec;
 
-    while (store_rec_next(&w->it, &rec))
+    while (store_rec_next(&w->it, &rec)) {
         if (rec.type != STORE_REC_UPTO && rec.volume < HG_VOLUMES_MAX)
             atomic_fetch_or_explicit(&store->pool->job.seen[rec.volume / 64],
                                      (uint64_t)1 << (rec.volume % 64), memory_order_relaxed);
+        if (rec.type == STORE_REC_ZERO)
+            atomic_store_explicit(&store->pool->job.zeroes, true, memory_order_relaxed);
+    }
 }
 
 /* ---- records ---- */

@@ -94,6 +94,24 @@ int hg_store_write(struct hg_store *store, struct hg_store_req *req, const uint3
     return 0;
 }
 
+bool hg_store_write_waits(struct hg_store *store, const struct hg_volume *vol, uint32_t len)
+{
+    uint32_t n = (len + HG_BLOCK - 1) / HG_BLOCK;
+    struct store_need need = {.stream = STORE_USER,
+                              .rec_bytes = store_rec_size(STORE_REC_DATA, n),
+                              .blocks = n,
+                              .keep = STORE_KEEP_USER};
+
+    if (vol->zero_req != NULL)
+        return true;
+    return n != 0 && n <= STORE_EXTENT_BLOCKS && store_batch_room(store, &need) == -EAGAIN;
+}
+
+uint64_t hg_store_progress(const struct hg_store *store)
+{
+    return store->progress + atomic_load_explicit(&store->pool->space_events, memory_order_relaxed);
+}
+
 /* A header block for a record without data. When the pool is full it may go where the cleaner
  * appends, so that space can still be freed; but not while a job is on, whose room it would take.
  */
@@ -167,6 +185,7 @@ unsigned store_zero_poll(struct hg_store *store)
     if (zero_step(store, vol, &budget)) {
         store->zeroing = vol->zero_next;
         vol->zero_req = NULL;
+        store->progress++;
     }
     return 1;
 }

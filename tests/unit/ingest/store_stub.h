@@ -23,6 +23,7 @@ struct stub_request {
 struct hg_store {
     struct stub_request taken[STUB_MAX]; /* in order; not answered yet */
     unsigned n;
+    uint64_t progress;
     int answer;        /* of the submitting calls: 0, -EAGAIN, -ENOSPC */
     int attach_status; /* of the next attach */
     bool attach_later; /* keep the attach until stub_attach() */
