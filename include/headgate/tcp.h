@@ -37,6 +37,8 @@ struct hg_tcp_cfg {
     uint32_t half_open_max; /* SYN-RECEIVED [4096]; at the bound SYNs are dropped and counted */
     uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
     uint32_t rcv_buf;       /* receive window per connection, bytes [4 MiB] */
+    uint32_t rcv_low;       /* what a service may need as a whole to go on, bytes: this much window
+                             * is open to each connection however short memory is [8 KiB] */
     uint64_t rcv_mem_max;   /* bytes of packet buffers held by all receive queues [256 MiB];
                              * near it windows shrink; at it out-of-order data is dropped first */
     uint32_t snd_buf;       /* unacknowledged + unsent bytes per connection [4 MiB] */

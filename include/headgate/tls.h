@@ -78,6 +78,10 @@ struct hg_tls_opened {
     uint32_t len;      /* plaintext bytes of application data at dst->base, may be 0 */
 };
 
+/* Bytes of the whole record at the front of in[], its header included; 0 when in[] has less than the
+ * header, or one that hg_tls_open() will refuse. Until so many bytes are there nothing can be opened. */
+uint32_t hg_tls_record_size(const struct hg_iov *in, unsigned n);
+
 /* Looks at the record at the front of in[]: returns the room hg_tls_open() will need in dst for it
  * (plaintext, padding and content type: <= HG_TLS_MAX_PLAINTEXT + 256) when it is a complete
  * application-data record in state HG_TLS_OPEN, else 0. Cheap; decides where dst shall point. */

@@ -337,6 +337,25 @@ static bool run_stash(struct hg_conn *c)
     return c->stash == NULL && !hg_session_blocked(c->sess);
 }
 
+/* The pieces of the next record; 0 when it has not arrived as a whole. A record comes in a dozen
+ * segments: the queue is walked once it is worth it, not at each of them. */
+static unsigned peek_record(struct hg_conn *c, struct hg_iov *iov)
+{
+    uint32_t readable = hg_tcp_readable(c->tcp);
+    uint32_t seen = 0;
+    unsigned n;
+
+    if (readable == 0 || readable < c->record_size)
+        return 0;
+    n = hg_tcp_peek(c->tcp, iov, PEEK_FIRST);
+    c->record_size = hg_tls_record_size(iov, n);
+    if (c->record_size > readable)
+        return 0;
+    for (unsigned i = 0; i < n && seen < c->record_size; i++)
+        seen += (uint32_t)iov[i].len;
+    return seen < c->record_size || c->record_size == 0 ? hg_tcp_peek(c->tcp, iov, PEEK_IOV) : n;
+}
+
 enum record { RECORD_DONE, RECORD_NONE, RECORD_STOP };
 
 /* Opens the next record, straight into the payload's final place when it lies wholly inside it. */
@@ -345,10 +364,13 @@ static enum record run_record(struct hg_conn *c)
     struct hg_shard *sh = c->shard;
     struct hg_iov iov[PEEK_IOV];
     struct hg_tls_opened res = {0};
-    unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
-    struct hg_iov dst = {.len = hg_tls_peek(c->tls, iov, n)};
+    unsigned n = peek_record(c, iov);
+    struct hg_iov dst;
     bool direct;
 
+    if (n == 0)
+        return RECORD_NONE;
+    dst.len = hg_tls_peek(c->tls, iov, n);
     dst.base = dst.len == 0 ? NULL : hg_session_sink(c->sess, dst.len);
     direct = dst.base != NULL;
     if (!direct) {
@@ -367,6 +389,7 @@ static enum record run_record(struct hg_conn *c)
     if (res.consumed == 0)
         return RECORD_NONE;
     hg_tcp_consume(c->tcp, res.consumed);
+    c->record_size = 0;
     sh->opened += res.len;
     if (res.len != 0)
         deliver(c, dst.base, res.len, direct);

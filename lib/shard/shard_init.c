@@ -120,6 +120,7 @@ static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
     rc = hg_net_create(&sh->cfg.net, now, &sh->net, err);
     if (rc != 0)
         return rc;
+    sh->cfg.tcp.rcv_low = RCV_LOW;
     sh->cfg.tcp.hdr_pool = sh->hdr_pool;
     sh->cfg.tcp.clone_pool = sh->clone_pool;
     rc = hg_tcp_create(&sh->cfg.tcp, &env, now, &sh->tcp, err);

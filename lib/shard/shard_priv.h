@@ -35,8 +35,10 @@
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
 #define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
-#define PEEK_FIRST 13 /* pieces of 1448 bytes in the largest record, and one */
-#define PEEK_IOV 64
+#define RCV_LOW                                                                                    \
+    (HG_TLS_MAX_RECORD + 2048u) /* a whole record, and a segment's worth in front of it */
+#define PEEK_FIRST 13           /* pieces of 1448 bytes in the largest record, and one */
+#define PEEK_IOV 64             /* the stack folds small segments together: no record is in more */
 
 enum conn_state {
     C_HANDSHAKE,
@@ -52,6 +54,7 @@ struct hg_conn {
     struct hg_session *sess;
     uint8_t *stash; /* record buffer with plaintext not taken yet */
     uint32_t stash_off, stash_len;
+    uint32_t record_size; /* of the next record, 0: not known yet */
     enum conn_state state;
     bool in_use, queued, handshake_queued, eof;
     struct hg_timer timer; /* handshake or linger deadline, or the session's next look */

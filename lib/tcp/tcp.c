@@ -28,6 +28,9 @@ static void fill_defaults(struct hg_tcp_cfg *cfg)
     default32(&cfg->half_open_max, 4096);
     default32(&cfg->time_wait_max, cfg->conns_max / 4 + 1);
     default32(&cfg->rcv_buf, 4u << 20);
+    default32(&cfg->rcv_low, 8u << 10);
+    if (cfg->rcv_low > cfg->rcv_buf)
+        cfg->rcv_low = cfg->rcv_buf;
     default64(&cfg->rcv_mem_max, 256u << 20);
     default32(&cfg->snd_buf, 4u << 20);
     default64(&cfg->rto_min, HG_MS(200));
@@ -79,6 +82,7 @@ int hg_tcp_create(const struct hg_tcp_cfg *cfg, const struct hg_tcp_env *env, hg
     while (tcp->rcv_wscale < TCP_WSCALE_MAX && (65535u << tcp->rcv_wscale) < full.rcv_buf)
         tcp->rcv_wscale++;
     hg_wheel_init(&tcp->wheel, now);
+    tcp->level = full.rcv_buf;
     tcp_clock(tcp, now);
     if (tcp_table_create(tcp)) {
         rte_free(tcp);
@@ -101,7 +105,7 @@ void hg_tcp_destroy(struct hg_tcp *tcp)
         else
             tcp_conn_free(c);
     }
-    assert(!tcp->rx_mem && !tcp->wheel.armed);
+    assert(!tcp->rx_mem && !tcp->era[0].promised && !tcp->wheel.armed);
     tcp_table_destroy(tcp);
     rte_free(tcp);
 }
@@ -110,6 +114,7 @@ void tcp_clock(struct hg_tcp *tcp, hg_ns now)
 {
     tcp->now = now;
     tcp->ts_now = (uint32_t)(now >> HG_WHEEL_SHIFT);
+    tcp_budget_clock(tcp);
 }
 
 static struct tcp_listener *find_exact(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port)

@@ -148,9 +148,10 @@ struct hg_tcp_conn {
     TAILQ_ENTRY(hg_tcp_conn) ready_link;
     struct rte_mbuf *rxq_head;
     uint64_t segs_in;
-    struct tcp_reass reass; /* intervals beside cold->ooo[] */
-    uint32_t fin_seq;       /* of the peer's FIN, with TCP_F_FIN_SEEN */
-    struct tcp_block dsack; /* last duplicate range received */
+    uint32_t promised, counted, budget_era; /* tcp_budget.c */
+    struct tcp_reass reass;                 /* intervals beside cold->ooo[] */
+    uint32_t fin_seq;                       /* of the peer's FIN, with TCP_F_FIN_SEEN */
+    struct tcp_block dsack;                 /* last duplicate range received */
 
     /* -- send half -- */
     struct tcp_sndq sndq;
@@ -185,6 +186,12 @@ _Static_assert(offsetof(struct hg_tcp_conn, deadline) == 128, "second line: rece
 
 TAILQ_HEAD(tcp_conn_list, hg_tcp_conn);
 
+/* The connections that we sent a segment in one span of time, and their windows in bytes. */
+struct tcp_era {
+    uint64_t promised;
+    uint32_t active;
+};
+
 struct tcp_listener {
     struct hg_ip ip; /* all zero: any */
     uint16_t port;
@@ -206,6 +213,9 @@ struct hg_tcp {
     struct hg_tcp_conn *conns;
     struct hg_tcp_conn *last; /* lookup cache: the connection of the last segment; may be NULL */
     uint64_t rx_mem;          /* bytes of packet buffers in all receive queues */
+    struct tcp_era era[2];    /* tcp_budget.c: this one and the one before */
+    uint32_t era_now, level;
+    hg_ns era_end;
     struct tcp_conn_list out, ready;
     struct hg_tcp_cfg cfg; /* defaults filled in */
     struct hg_tcp_env env;

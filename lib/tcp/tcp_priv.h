@@ -54,8 +54,17 @@ void tcp_rxq_consume(struct hg_tcp_conn *conn, uint32_t n);
 /* Drops what is out of order, and the in-order data as well. */
 void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn);
 void tcp_rxq_drop(struct hg_tcp_conn *conn);
+
+/* ---- tcp_budget.c: windows within the packet memory ---- */
+
 /* Bytes we are ready to accept from RCV.NXT on. */
-uint32_t tcp_rxq_window(const struct hg_tcp_conn *conn);
+uint32_t tcp_budget_window(const struct hg_tcp_conn *conn);
+/* A window has been sent: counts what rcv_adv promises. */
+void tcp_budget_promise(struct hg_tcp_conn *conn);
+/* The connection is gone. */
+void tcp_budget_release(struct hg_tcp_conn *conn);
+/* Time went on: promises of idle connections drop out of the sum. */
+void tcp_budget_clock(struct hg_tcp *tcp);
 
 /* ---- tcp_sndq.c: data to send ---- */
 

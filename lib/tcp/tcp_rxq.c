@@ -278,17 +278,3 @@ void tcp_rxq_drop(struct hg_tcp_conn *conn)
     conn->rxq_head = conn->rxq_tail = NULL;
     conn->rxq_bytes = 0;
 }
-
-uint32_t tcp_rxq_window(const struct hg_tcp_conn *conn)
-{
-    const struct hg_tcp *tcp = conn->tcp;
-    uint64_t held = tcp->rx_mem, max = tcp->cfg.rcv_mem_max;
-    uint32_t wnd = tcp->cfg.rcv_buf > conn->rxq_bytes ? tcp->cfg.rcv_buf - conn->rxq_bytes : 0;
-
-    if (likely(held < max / 2))
-        return wnd;
-    /* Beyond half of the node's receive memory each connection gets at most half of what is left:
-     * windows shrink smoothly and reach zero before the bound drops data. */
-    uint64_t room = held < max ? (max - held) / 2 : 0;
-    return wnd < room ? wnd : (uint32_t)room;
-}

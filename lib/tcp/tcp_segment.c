@@ -30,7 +30,7 @@ uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_ip *remote)
 
 uint32_t tcp_segment_edge_gain(const struct hg_tcp_conn *conn)
 {
-    uint32_t wnd = tcp_rxq_window(conn);
+    uint32_t wnd = tcp_budget_window(conn);
     uint32_t limit = WND_FIELD_MAX << conn->rcv_wscale;
     uint32_t edge = conn->rcv_nxt + (wnd < limit ? wnd : limit);
 
@@ -52,6 +52,7 @@ static uint16_t window_field(struct hg_tcp_conn *conn)
     if (up >> conn->rcv_wscale > WND_FIELD_MAX || up + conn->rxq_bytes > most)
         up = wnd & ~(unit - 1);
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt + up);
+    tcp_budget_promise(conn);
     if (up)
         conn->flags &= ~TCP_F_ZERO_WND;
     else if (!(conn->flags & TCP_F_ZERO_WND)) {
@@ -155,7 +156,7 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
     struct hg_tcp *tcp = conn->tcp;
     struct rte_mbuf *m = header_mbuf(tcp);
     bool reply = conn->state == TCP_ST_SYN_RECEIVED;
-    uint32_t wnd = tcp_rxq_window(conn);
+    uint32_t wnd = tcp_budget_window(conn);
     struct tcp_hdr h = {
         .sport = conn->flow.lport,
         .dport = conn->flow.rport,
@@ -178,6 +179,7 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
     if (conn->flags & TCP_F_TS)
         set_timestamps(conn, &h);
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt + h.wnd);
+    tcp_budget_promise(conn);
     conn->last_ack_sent = conn->rcv_nxt;
     conn->segs_out++;
     emit(tcp, m, &h, &conn->flow);

@@ -145,6 +145,7 @@ void tcp_conn_free(struct hg_tcp_conn *conn)
 
     assert(conn->state == TCP_ST_CLOSED && !hg_timer_armed(&conn->timer));
     tcp_rxq_drop(conn);
+    tcp_budget_release(conn);
     if (conn->flags & TCP_F_ON_READY)
         TAILQ_REMOVE(&tcp->ready, conn, ready_link);
     conn->flags = 0;

@@ -205,6 +205,15 @@ enum hg_tls_state hg_tls_state(const struct hg_tls *tls)
     return tls->state;
 }
 
+uint32_t hg_tls_record_size(const struct hg_iov *in, unsigned n)
+{
+    struct hg_tls_cut cut;
+
+    if (hg_tls_rec_cut(in, n, &cut) < 0 || cut.have < HG_TLS_RECORD_HEADER)
+        return 0;
+    return HG_TLS_RECORD_HEADER + cut.len;
+}
+
 uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned n)
 {
     struct hg_tls_cut cut;
