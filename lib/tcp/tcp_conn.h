@@ -32,6 +32,7 @@
 #include "tcp_cc.h"
 #include "tcp_reass.h"
 #include "tcp_rtt.h"
+#include "tcp_rxlist.h"
 #include "tcp_sack.h"
 
 #include <headgate/tcp.h>
@@ -129,7 +130,7 @@ struct hg_tcp_conn {
     uint32_t snd_nxt;    /* SND.NXT */
     uint32_t ts_recent;  /* TS.Recent (RFC 7323 4.3) */
 
-    struct rte_mbuf *rxq_tail; /* last mbuf of unread in-order data */
+    struct tcp_rxlist rxq;     /* unread in-order data */
     uint32_t rxq_bytes;        /* unread in-order bytes */
     uint32_t ooo_bytes;        /* bytes held out of order */
     uint32_t last_ack_sent;    /* Last.ACK.sent */
@@ -138,16 +139,14 @@ struct hg_tcp_conn {
     uint32_t snd_wl1, snd_wl2; /* SND.WL1, SND.WL2 */
     uint32_t events;           /* HG_TCP_EV_* not yet pulled */
     struct hg_tcp *tcp;
-    uint64_t bytes_in; /* payload received in order */
-    hg_ns last_rx;     /* time of the last valid segment: keep-alive, PAWS */
+    hg_ns last_rx; /* time of the last valid segment: keep-alive, PAWS */
 
     /* -- warm: once per turn, not per segment -- */
     hg_ns deadline[TCP_T_COUNT]; /* 0: none */
     hg_ns armed_at;              /* what `timer` is set to; 0: not armed */
     TAILQ_ENTRY(hg_tcp_conn) out_link;
     TAILQ_ENTRY(hg_tcp_conn) ready_link;
-    struct rte_mbuf *rxq_head;
-    uint64_t segs_in;
+    uint64_t segs_in, bytes_in;             /* bytes: payload in order */
     uint32_t promised, counted, budget_era; /* tcp_budget.c */
     struct tcp_reass reass;                 /* intervals beside cold->ooo[] */
     uint32_t fin_seq;                       /* of the peer's FIN, with TCP_F_FIN_SEEN */
@@ -181,7 +180,7 @@ struct hg_tcp_conn {
     uint64_t bytes_out, segs_out, retransmits;
 } __rte_cache_aligned;
 
-_Static_assert(offsetof(struct hg_tcp_conn, rxq_tail) == 64, "first line: key and sequence state");
+_Static_assert(offsetof(struct hg_tcp_conn, rxq) == 64, "first line: key and sequence state");
 _Static_assert(offsetof(struct hg_tcp_conn, deadline) == 128, "second line: receive queue");
 
 TAILQ_HEAD(tcp_conn_list, hg_tcp_conn);
@@ -212,8 +211,11 @@ struct hg_tcp {
     struct tcp_slot *slots; /* power of two, at least twice conns_max */
     struct hg_tcp_conn *conns;
     struct hg_tcp_conn *last; /* lookup cache: the connection of the last segment; may be NULL */
-    uint64_t rx_mem;          /* bytes of packet buffers in all receive queues */
-    struct tcp_era era[2];    /* tcp_budget.c: this one and the one before */
+    uint64_t rx_mem;          /* bytes of packet buffers in all receive queues, */
+    uint32_t rx_bufs;         /* and their number */
+    uint32_t rx_bufs_max;     /* as many as tcp_rxlist.h has room for */
+    struct tcp_rxblks rx_blocks;
+    struct tcp_era era[2]; /* tcp_budget.c: this one and the one before */
     uint32_t era_now, level;
     hg_ns era_end;
     struct tcp_conn_list out, ready;

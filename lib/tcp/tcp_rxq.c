@@ -2,16 +2,17 @@
 /*
  * Received payload, in the mbufs it came in.
  *
- * In-order data is one chain of mbufs through rte_mbuf.next, each trimmed to exactly the bytes
- * that are new; out-of-order data is one such chain per interval of tcp_reass. So filling a gap
- * links two chains and copies nothing.
+ * In-order data is a list of buffers (tcp_rxlist.h), each trimmed to exactly the bytes that are new;
+ * out-of-order data is one chain of mbufs through rte_mbuf.next per interval of tcp_reass. So filling
+ * a gap copies nothing.
  *
  * Memory is accounted by the size of the buffers held, not by the bytes in them: that is what a
  * peer which sends single bytes would exhaust. A segment that fills less than a quarter of its
  * buffer is copied behind the one before it when there is room.
  *
  * Invariants: (1) no mbuf of a chain is empty; (2) rxq_bytes and ooo_bytes are the sums of the
- * chains' lengths; (3) tcp->rx_mem is the sum of buf_len of all mbufs in all chains; (4)
+ * list's and the chains' lengths; (3) tcp->rx_mem is the sum of buf_len of all mbufs in them and
+ * rx_bufs their number; (4)
  * cold->ooo[i] holds exactly the bytes of reass.iv[i].
  */
 #include "tcp_priv.h"
@@ -24,9 +25,22 @@
 static void free_mbuf(struct hg_tcp *tcp, struct rte_mbuf *m)
 {
     tcp->rx_mem -= m->buf_len;
+    tcp->rx_bufs--;
     m->next = NULL;
     m->nb_segs = 1;
     rte_pktmbuf_free_seg(m);
+}
+
+/* Holds one more. */
+static void account(struct hg_tcp *tcp, const struct rte_mbuf *m)
+{
+    tcp->rx_mem += m->buf_len;
+    tcp->rx_bufs++;
+}
+
+static bool is_full(const struct hg_tcp *tcp)
+{
+    return tcp->rx_mem >= tcp->cfg.rcv_mem_max || tcp->rx_bufs >= tcp->rx_bufs_max;
 }
 
 static void free_chain(struct hg_tcp *tcp, struct tcp_chain *chain)
@@ -67,7 +81,7 @@ static struct tcp_chain trim(struct hg_tcp *tcp, struct rte_mbuf *m, uint32_t of
         }
         m->data_off = (uint16_t)(m->data_off + skip);
         m->data_len = (uint16_t)keep;
-        tcp->rx_mem += m->buf_len;
+        account(tcp, m);
         append_chain(&out, &(struct tcp_chain){m, m});
     }
     return out;
@@ -100,7 +114,7 @@ static struct tcp_chain take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct t
     if (likely(m->nb_segs == 1)) {
         m->data_off = (uint16_t)(m->data_off + s->off);
         m->data_len = (uint16_t)s->len;
-        tcp->rx_mem += m->buf_len;
+        account(tcp, m);
         return (struct tcp_chain){m, m};
     }
     return trim(tcp, m, s->off, s->len);
@@ -108,13 +122,10 @@ static struct tcp_chain take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct t
 
 static void append_in_order(struct hg_tcp_conn *conn, const struct tcp_chain *chain)
 {
-    if (!chain->head)
-        return;
-    if (conn->rxq_tail)
-        conn->rxq_tail->next = chain->head;
-    else
-        conn->rxq_head = chain->head;
-    conn->rxq_tail = chain->tail;
+    for (struct rte_mbuf *m = chain->head, *next; m; m = next) {
+        next = m->next;
+        tcp_rxlist_push(&conn->rxq, &conn->tcp->rx_blocks, m);
+    }
 }
 
 /* Removes cold->ooo[at .. at + n) and closes the gap; `left` chains are there in all. */
@@ -157,14 +168,14 @@ static bool make_room(struct hg_tcp_conn *conn)
         tcp->count.rx_ooo_drop += conn->reass.n;
         tcp_rxq_drop_ooo(conn);
     }
-    return tcp->rx_mem < tcp->cfg.rcv_mem_max;
+    return !is_full(tcp);
 }
 
 bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     struct hg_tcp *tcp = conn->tcp;
 
-    if (unlikely(tcp->rx_mem >= tcp->cfg.rcv_mem_max) && !make_room(conn)) {
+    if (unlikely(is_full(tcp)) && !make_room(conn)) {
         tcp->count.rx_mem_drop++;
         return false;
     }
@@ -174,8 +185,11 @@ bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
         drop_chains(conn, 0, n, conn->reass.n + n);
         s->len = hi - s->seq;
     }
-    struct tcp_chain chain = take(tcp, conn->rxq_tail, s);
-    append_in_order(conn, &chain);
+    struct tcp_chain chain = take(tcp, tcp_rxlist_last(&conn->rxq), s);
+    if (likely(chain.head != NULL))
+        append_in_order(conn, &chain);
+    else
+        tcp_rxlist_grow(&conn->rxq, s->len);
     conn->rcv_nxt += s->len;
     conn->rxq_bytes += s->len;
     conn->bytes_in += s->len;
@@ -219,7 +233,7 @@ void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
     struct tcp_placed placed;
 
     tcp->count.rx_ooo++;
-    if (tcp->rx_mem >= tcp->cfg.rcv_mem_max) {
+    if (is_full(tcp)) {
         tcp->count.rx_mem_drop++;
         return;
     }
@@ -237,29 +251,20 @@ void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 
 unsigned tcp_rxq_peek(const struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max)
 {
-    unsigned n = 0;
-
-    for (struct rte_mbuf *m = conn->rxq_head; m && n < max; m = m->next, n++)
-        iov[n] = (struct hg_iov){.base = rte_pktmbuf_mtod(m, uint8_t *), .len = m->data_len};
-    return n;
+    return tcp_rxlist_peek(&conn->rxq, iov, max);
 }
 
 void tcp_rxq_consume(struct hg_tcp_conn *conn, uint32_t n)
 {
+    struct hg_tcp *tcp = conn->tcp;
+
     conn->rxq_bytes -= n;
     while (n) {
-        struct rte_mbuf *m = conn->rxq_head;
-        if (n < m->data_len) {
-            m->data_off = (uint16_t)(m->data_off + n);
-            m->data_len = (uint16_t)(m->data_len - n);
-            return;
-        }
-        n -= m->data_len;
-        conn->rxq_head = m->next;
-        free_mbuf(conn->tcp, m);
+        struct rte_mbuf *m = tcp_rxlist_take(&conn->rxq, &tcp->rx_blocks, &n);
+
+        if (m)
+            free_mbuf(tcp, m);
     }
-    if (!conn->rxq_head)
-        conn->rxq_tail = NULL;
 }
 
 void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn)
@@ -271,10 +276,6 @@ void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn)
 
 void tcp_rxq_drop(struct hg_tcp_conn *conn)
 {
-    struct tcp_chain chain = {conn->rxq_head, conn->rxq_tail};
-
     tcp_rxq_drop_ooo(conn);
-    free_chain(conn->tcp, &chain);
-    conn->rxq_head = conn->rxq_tail = NULL;
-    conn->rxq_bytes = 0;
+    tcp_rxq_consume(conn, conn->rxq_bytes);
 }

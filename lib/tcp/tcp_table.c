@@ -39,7 +39,10 @@ int tcp_table_create(struct hg_tcp *tcp)
     tcp->conns = rte_zmalloc("tcp conns", n * sizeof *tcp->conns, RTE_CACHE_LINE_SIZE);
     /* Ordinary memory on purpose: pages are touched only by connections that lose segments. */
     tcp->cold = calloc(n, sizeof *tcp->cold);
-    if (!tcp->slots || !tcp->conns || !tcp->cold) {
+    /* Counted so that buffers of half the usual size still fit. */
+    tcp->rx_bufs_max = (uint32_t)(tcp->cfg.rcv_mem_max / 1024 + 64);
+    int rc = tcp_rxblks_create(&tcp->rx_blocks, 2 * tcp->rx_bufs_max, n);
+    if (rc || !tcp->slots || !tcp->conns || !tcp->cold) {
         tcp_table_destroy(tcp);
         return -ENOMEM;
     }
@@ -57,6 +60,7 @@ void tcp_table_destroy(struct hg_tcp *tcp)
     rte_free(tcp->slots);
     rte_free(tcp->conns);
     free(tcp->cold);
+    tcp_rxblks_destroy(&tcp->rx_blocks);
 }
 
 struct hg_tcp_conn *tcp_table_find(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash)
