@@ -2,6 +2,7 @@
 /* One connection: TCP bytes, TLS records and the session joined. Invariants: shard_priv.h. */
 #include "shard_priv.h"
 #include <errno.h>
+#include <rte_prefetch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -335,6 +336,19 @@ static bool run_stash(struct hg_conn *c)
     if (c->stash_len == 0)
         stash_drop(c);
     return c->stash == NULL && !hg_session_blocked(c->sess);
+}
+
+void conn_prefetch(const struct hg_conn *c)
+{
+    struct hg_iov iov[PEEK_FIRST];
+    unsigned n;
+
+    if (c->state != C_SESSION || hg_tcp_readable(c->tcp) < c->record_size)
+        return;
+    n = hg_tcp_peek(c->tcp, iov, PEEK_FIRST);
+    for (unsigned i = 0; i < n; i++)
+        for (uint32_t at = 0; at < iov[i].len; at += RTE_CACHE_LINE_SIZE)
+            rte_prefetch1((uint8_t *)iov[i].base + at);
 }
 
 /* The pieces of the next record; 0 when it has not arrived as a whole. A record comes in a dozen

@@ -68,7 +68,8 @@ unsigned tcp_rxlist_peek(const struct tcp_rxlist *list, struct hg_iov *iov, unsi
     for (const struct tcp_rxblk *b = list->head; b && n < max; b = b->next) {
         for (uint32_t i = b->first; i < b->end && n < max; i++) {
             rte_prefetch0(b->e[i].data);
-            rte_prefetch0(b->e[i].m);
+            rte_prefetch0(b->e[i].m); /* both lines: freeing it reads `next` */
+            rte_mbuf_prefetch_part2(b->e[i].m);
             iov[n++] = (struct hg_iov){b->e[i].data, b->e[i].len};
         }
     }

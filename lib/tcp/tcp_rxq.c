@@ -90,8 +90,8 @@ static struct tcp_chain trim(struct hg_tcp *tcp, struct rte_mbuf *m, uint32_t of
 /* Copies the payload of a small segment behind `tail`; false when it has to keep its own mbuf. */
 static bool fold(struct rte_mbuf *tail, const struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
-    if (!tail || len * FOLD_FRACTION > m->buf_len || !RTE_MBUF_DIRECT(tail) ||
-        rte_mbuf_refcnt_read(tail) != 1 || rte_pktmbuf_tailroom(tail) < len)
+    if (!RTE_MBUF_DIRECT(tail) || rte_mbuf_refcnt_read(tail) != 1 ||
+        rte_pktmbuf_tailroom(tail) < len)
         return false;
     uint8_t *to = rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len);
     const void *from = rte_pktmbuf_read(m, off, len, to);
@@ -101,13 +101,19 @@ static bool fold(struct rte_mbuf *tail, const struct rte_mbuf *m, uint32_t off, 
     return true;
 }
 
+/* Worth copying behind the one before, if there is one. */
+static bool is_small(const struct tcp_seg *s)
+{
+    return s->len * FOLD_FRACTION <= s->m->buf_len;
+}
+
 /* Bytes [s->off, + s->len) of s->m, behind `tail` or as a chain of their own; takes s->m. */
 static struct tcp_chain take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct tcp_seg *s)
 {
     struct rte_mbuf *m = s->m;
 
     s->m = NULL;
-    if (fold(tail, m, s->off, s->len)) {
+    if (tail && fold(tail, m, s->off, s->len)) {
         rte_pktmbuf_free(m);
         return (struct tcp_chain){NULL, NULL};
     }
@@ -185,7 +191,7 @@ bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
         drop_chains(conn, 0, n, conn->reass.n + n);
         s->len = hi - s->seq;
     }
-    struct tcp_chain chain = take(tcp, tcp_rxlist_last(&conn->rxq), s);
+    struct tcp_chain chain = take(tcp, is_small(s) ? tcp_rxlist_last(&conn->rxq) : NULL, s);
     if (likely(chain.head != NULL))
         append_in_order(conn, &chain);
     else
@@ -212,7 +218,7 @@ static void place(struct hg_tcp_conn *conn, const struct tcp_placed *p, struct t
     s->seq = p->lo;
     s->len = p->hi - p->lo;
     conn->ooo_bytes += s->len;
-    struct tcp_chain chain = take(conn->tcp, p->join_left ? q[p->at].tail : NULL, s);
+    struct tcp_chain chain = take(conn->tcp, p->join_left && is_small(s) ? q[p->at].tail : NULL, s);
     if (p->join_left) {
         if (chain.head)
             append_chain(&q[p->at], &chain);
