@@ -22,7 +22,7 @@ bench_begin() {
         esac
         shift 2
     done
-    trap hg_end EXIT
+    trap bench_clean EXIT
     trap 'exit 130' INT TERM
     hg_begin
     : >"$HG_DIR/rows"
@@ -32,6 +32,41 @@ bench_begin() {
 bench_row() {
     printf '%-5s %-66s %9.3f %s\n' "$1" "$2" "$3" "$4"
     printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$HG_DIR/rows"
+}
+
+# bench_rows SCRIPT SAMPLES: rows as the Python script makes them, ID WHAT VALUE UNIT by tabs.
+bench_rows() {
+    local id what value unit
+    python3 "$1" "$2" >"$HG_DIR/made"
+    while IFS=$'\t' read -r id what value unit; do
+        bench_row "$id" "$what" "$value" "$unit"
+    done <"$HG_DIR/made"
+}
+
+# bench_hugepages N: prints yes when N pages of 2 MiB are free, reserved now if need be (bench_end and
+# every other way out give them back), and hugetlbfs is mounted; else no.
+bench_hugepages() {
+    local pool=/proc/sys/vm/nr_hugepages free
+    free=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
+    if [ "$free" -lt "$1" ] && [ -w $pool ]; then
+        [ -e "$HG_DIR/run/hugepages" ] || cat $pool >"$HG_DIR/run/hugepages"
+        echo "$(($(cat $pool) + $1 - free))" >$pool 2>/dev/null || true
+        free=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
+    fi
+    if ! grep -q hugetlbfs /proc/mounts && [ "$free" -ge "$1" ]; then
+        mkdir -p "$HG_DIR/huge"
+        mount -t hugetlbfs none "$HG_DIR/huge" 2>/dev/null || free=0
+    fi
+    [ "$free" -ge "$1" ] && echo yes || echo no
+}
+
+bench_clean() {
+    local pages=$HG_DIR/run/hugepages old=
+    [ ! -e "$pages" ] || old=$(cat "$pages")
+    [ -z "${BASELINE_FILE:-}" ] || rm -f "$BASELINE_FILE"
+    mountpoint -q "$HG_DIR/huge" && umount "$HG_DIR/huge"
+    hg_end
+    [ -z "$old" ] || echo "$old" >/proc/sys/vm/nr_hugepages
 }
 
 bench_end() {

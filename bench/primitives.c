@@ -2,9 +2,10 @@
 /*
  * What the processor can do at most, one primitive at a time, on the CPU it is bound to: the
  * denominators of the benches. Prints one JSON object: name -> GB/s (10^9 bytes of output a
- * second).
+ * second). With --serve one for each line read from stdin: so that a bench can measure them between
+ * its own samples, on memory that is there already.
  *
- *     primitives [--cpu N] [--ratio R] [--seconds S]
+ *     primitives [--cpu N] [--ratio R] [--seconds S] [--serve]
  *
  * Data comes from a 64 MiB region, so it is read from memory (or a large last-level cache), not
  * from the first two levels. Payloads for inflate are the load generator's own, of 64 KiB.
@@ -14,6 +15,7 @@
 #include <headgate/codec.h>
 #include <intel-ipsec-mb.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,50 +131,90 @@ static double make_payloads(struct bench *b, double ratio)
     return (double)PAYLOADS * BLOCK / at;
 }
 
-int main(int argc, char **argv)
+static void report(struct bench *b, double ratio)
+{
+    printf("{\"aes128_gcm_open_16k\": %.3f, ", rate(b, pass_gcm128));
+    printf("\"aes256_gcm_open_16k\": %.3f, ", rate(b, pass_gcm256));
+    printf("\"crc32c\": %.3f, \"copy\": %.3f, ", rate(b, pass_crc), rate(b, pass_copy));
+    printf("\"inflate\": %.3f, \"inflate_ratio\": %.3f, \"crc_sink\": %u}\n",
+           ratio == 0 ? 0 : rate(b, pass_inflate), ratio, b->crc & 1);
+    fflush(stdout);
+}
+
+struct options {
+    double ratio, seconds;
+    int cpu;
+    bool serve;
+};
+
+static int parse(int argc, char **argv, struct options *o)
 {
     static const struct option options[] = {{"cpu", required_argument, NULL, 'c'},
                                             {"ratio", required_argument, NULL, 'r'},
                                             {"seconds", required_argument, NULL, 's'},
+                                            {"serve", no_argument, NULL, 'l'},
                                             {NULL, 0, NULL, 0}};
-    static struct bench b = {.seconds = 0.3};
-    static const uint8_t key[32] __attribute__((aligned(64))) = {7};
-    double ratio = 2.0, real;
-    IMB_ARCH arch;
     int opt;
 
+    *o = (struct options){.ratio = 2.0, .seconds = 0.3, .cpu = -1};
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == 'c') {
-            cpu_set_t set;
-
-            CPU_ZERO(&set);
-            CPU_SET((unsigned)atoi(optarg), &set);
-            sched_setaffinity(0, sizeof set, &set);
-        } else if (opt == 'r') {
-            ratio = atof(optarg);
-        } else if (opt == 's') {
-            b.seconds = atof(optarg);
-        } else {
-            return 2;
-        }
+        if (opt == 'c')
+            o->cpu = atoi(optarg);
+        else if (opt == 'r')
+            o->ratio = atof(optarg);
+        else if (opt == 's')
+            o->seconds = atof(optarg);
+        else if (opt == 'l')
+            o->serve = true;
+        else
+            return -1;
     }
-    b.src = aligned_alloc(4096, REGION);
-    b.dst = aligned_alloc(4096, REGION);
-    b.packed = malloc((size_t)PAYLOADS * BLOCK);
-    b.mb = alloc_mb_mgr(0);
-    if (b.src == NULL || b.dst == NULL || b.packed == NULL || b.mb == NULL ||
-        hg_inflate_create(&b.inflate) != 0)
+    return 0;
+}
+
+static int prepare(struct bench *b)
+{
+    static const uint8_t key[32] __attribute__((aligned(64))) = {7};
+    IMB_ARCH arch;
+
+    b->src = aligned_alloc(4096, REGION);
+    b->dst = aligned_alloc(4096, REGION);
+    b->packed = malloc((size_t)PAYLOADS * BLOCK);
+    b->mb = alloc_mb_mgr(0);
+    if (b->src == NULL || b->dst == NULL || b->packed == NULL || b->mb == NULL ||
+        hg_inflate_create(&b->inflate) != 0)
+        return -1;
+    init_mb_mgr_auto(b->mb, &arch);
+    IMB_AES128_GCM_PRE(b->mb, key, &b->key128);
+    IMB_AES256_GCM_PRE(b->mb, key, &b->key256);
+    memset(b->src, 5, REGION);
+    memset(b->dst, 6, REGION);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench b;
+    struct options o;
+    char line[64];
+    double real;
+
+    if (parse(argc, argv, &o) != 0)
+        return 2;
+    if (o.cpu >= 0) {
+        cpu_set_t set;
+
+        CPU_ZERO(&set);
+        CPU_SET((unsigned)o.cpu, &set);
+        sched_setaffinity(0, sizeof set, &set);
+    }
+    b.seconds = o.seconds;
+    if (prepare(&b) != 0)
         return 1;
-    init_mb_mgr_auto(b.mb, &arch);
-    IMB_AES128_GCM_PRE(b.mb, key, &b.key128);
-    IMB_AES256_GCM_PRE(b.mb, key, &b.key256);
-    memset(b.src, 5, REGION);
-    memset(b.dst, 6, REGION);
-    real = make_payloads(&b, ratio);
-    printf("{\"aes128_gcm_open_16k\": %.3f, \"aes256_gcm_open_16k\": %.3f, ", rate(&b, pass_gcm128),
-           rate(&b, pass_gcm256));
-    printf("\"crc32c\": %.3f, \"copy\": %.3f, ", rate(&b, pass_crc), rate(&b, pass_copy));
-    printf("\"inflate\": %.3f, \"inflate_ratio\": %.3f, \"crc_sink\": %u}\n",
-           real == 0 ? 0 : rate(&b, pass_inflate), real, b.crc & 1);
+    real = make_payloads(&b, o.ratio);
+    if (!o.serve)
+        report(&b, real);
+    while (o.serve && fgets(line, sizeof line, stdin) != NULL)
+        report(&b, real);
     return 0;
 }

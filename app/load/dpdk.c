@@ -18,6 +18,7 @@
 #define TICK_RATE HG_MS(1) /* --rate: frames become due by time */
 #define TICK HG_MS(5)
 #define LINGER HG_MS(100) /* for the last FINs */
+#define LINK_TIMEOUT HG_SEC(30)
 
 #define TX_MBUFS 4096u /* records of 16 KiB: 64 MiB in flight over all connections */
 #define RX_MBUFS 8192u
@@ -316,6 +317,27 @@ static int make_all(struct dpdk *d, const struct certs *certs, struct hg_err *er
     return rc != 0 ? rc : make_conns(d, err);
 }
 
+/* A virtual link comes up when its other end does. SYNs sent before are lost, and what waits for them
+ * counts as the node's slowness. */
+static int wait_link(struct dpdk *d, struct hg_err *err)
+{
+    hg_ns end = clock_now() + LINK_TIMEOUT;
+    struct timespec nap = {0, 10000000};
+    struct hg_port_hw_stats stats;
+
+    for (;;) {
+        int rc = hg_port_ethdev_stats(d->port, &stats);
+
+        if (rc != 0 || stats.link_up)
+            return rc == 0 ? 0
+                           : hg_fail(err, rc, "port %s: no statistics", d->worker->run->opt->port);
+        if (clock_now() >= end)
+            return hg_fail(err, -ENETDOWN, "port %s: no link after 30 s; is its other end there?",
+                           d->worker->run->opt->port);
+        nanosleep(&nap, NULL);
+    }
+}
+
 static void free_all(struct dpdk *d)
 {
     for (uint32_t i = 0; d->conns != NULL && i < d->worker->n_sessions; i++)
@@ -350,6 +372,8 @@ int dpdk_run(struct worker *worker, const struct certs *certs, struct hg_err *er
         return hg_fail(err, -ENOMEM, "out of memory");
     d->worker = worker;
     rc = make_all(d, certs, err);
+    if (rc == 0)
+        rc = wait_link(d, err);
     if (rc == 0)
         loop(d);
     free_all(d);
