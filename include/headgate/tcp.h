@@ -122,6 +122,10 @@ uint32_t hg_tcp_readable(const struct hg_tcp_conn *conn);
  * valid until hg_tcp_consume() or hg_tcp_release(). */
 unsigned hg_tcp_peek(struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max);
 
+/* HG_TCP_EV_READABLE only when n bytes are unread (as SO_RCVLOWAT); 1 from the start, cfg.rcv_low at
+ * most. Says nothing about bytes that are there already. */
+void hg_tcp_set_rcvlowat(struct hg_tcp_conn *conn, uint32_t n);
+
 /* Frees n bytes (<= readable) from the front. Opens the window; an update is sent by hg_tcp_poll()
  * when it grew by two segments or half the buffer (RFC 9293 3.8.6.2.2). */
 void hg_tcp_consume(struct hg_tcp_conn *conn, uint32_t n);

@@ -363,6 +363,7 @@ static unsigned peek_record(struct hg_conn *c, struct hg_iov *iov)
         return 0;
     n = hg_tcp_peek(c->tcp, iov, PEEK_FIRST);
     c->record_size = hg_tls_record_size(iov, n);
+    hg_tcp_set_rcvlowat(c->tcp, c->record_size);
     if (c->record_size > readable)
         return 0;
     for (unsigned i = 0; i < n && seen < c->record_size; i++)
@@ -404,6 +405,7 @@ static enum record run_record(struct hg_conn *c)
         return RECORD_NONE;
     hg_tcp_consume(c->tcp, res.consumed);
     c->record_size = 0;
+    hg_tcp_set_rcvlowat(c->tcp, 1);
     sh->opened += res.len;
     if (res.len != 0)
         deliver(c, dst.base, res.len, direct);

@@ -230,6 +230,11 @@ void *hg_tcp_user(const struct hg_tcp_conn *conn)
     return conn->user;
 }
 
+void hg_tcp_set_rcvlowat(struct hg_tcp_conn *conn, uint32_t n)
+{
+    conn->rcv_lowat = n < conn->tcp->cfg.rcv_low ? n : conn->tcp->cfg.rcv_low;
+}
+
 uint32_t hg_tcp_readable(const struct hg_tcp_conn *conn)
 {
     return conn->rxq_bytes;

@@ -146,6 +146,7 @@ struct hg_tcp_conn {
     hg_ns armed_at;              /* what `timer` is set to; 0: not armed */
     TAILQ_ENTRY(hg_tcp_conn) out_link;
     TAILQ_ENTRY(hg_tcp_conn) ready_link;
+    uint32_t rcv_lowat;                     /* unread bytes from which on the service is told */
     uint64_t segs_in, bytes_in;             /* bytes: payload in order */
     uint32_t promised, counted, budget_era; /* tcp_budget.c */
     struct tcp_reass reass;                 /* intervals beside cold->ooo[] */

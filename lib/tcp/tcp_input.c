@@ -114,7 +114,7 @@ static bool process_text(struct hg_tcp_conn *conn, struct tcp_seg *s)
     if (unlikely(held))
         tcp_output_ack_now(conn); /* RFC 5681 4.2: it fills a gap */
     tcp_output_ack_policy(conn, len);
-    if (!(conn->events & HG_TCP_EV_READABLE))
+    if (!(conn->events & HG_TCP_EV_READABLE) && conn->rxq_bytes >= conn->rcv_lowat)
         tcp_event(conn, HG_TCP_EV_READABLE);
     return true;
 }

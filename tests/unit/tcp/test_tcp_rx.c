@@ -399,6 +399,28 @@ static void test_too_many_holes(void)
     rig_fini(&rig);
 }
 
+static void test_low_water_mark(void)
+{
+    rig_init(&rig, NULL);
+    rig_accept(&rig);
+    hg_tcp_set_rcvlowat(rig.conn, 1500);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .len = 900});
+    rig_no_event(&rig);
+    CU_ASSERT_EQUAL(hg_tcp_readable(rig.conn), 900);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 901, .ack = 1, .len = 599});
+    rig_no_event(&rig);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1500, .ack = 1, .len = 1});
+    rig_event(&rig, HG_TCP_EV_READABLE);
+    rig_read(&rig, 1, 1500);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1501, .ack = 1, .len = 10});
+    rig_no_event(&rig);
+    /* The end of the stream is news whatever is unread. */
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK | TCP_FIN, .seq = 1511, .ack = 1});
+    rig_event(&rig, HG_TCP_EV_EOF);
+    hg_tcp_set_rcvlowat(rig.conn, 1u << 30); /* never more than the window that is sure to open */
+    rig_fini(&rig);
+}
+
 static void test_paws(void)
 {
     rig_init(&rig, NULL);
@@ -541,6 +563,7 @@ int main(void)
         {"scaled window never shrinks", test_scaled_window_never_shrinks},
         {"whole window usable out of order", test_whole_window_usable_out_of_order},
         {"segment across the edge is cut", test_segment_across_the_edge_is_cut},
+        {"low water mark", test_low_water_mark},
         {"memory bound", test_memory_bound},
         {"memory pressure shrinks windows", test_memory_pressure_shrinks_windows},
         {"too many holes", test_too_many_holes},
