@@ -607,6 +607,7 @@ static void format(struct sim *s)
     static const uint32_t units[] = {4096, 16384, 65536, 262144};
     struct hg_pool_geometry g = {.stripe_unit = units[draw(s, HG_ARRAY_LEN(units))]};
     uint64_t segments = 14 + draw(s, 16);
+    bool tight; /* the volumes are larger than the pool */
     struct hg_err err;
 
     s->n_dev = 2 + (unsigned)draw(s, DEVS_MAX - 1);
@@ -622,11 +623,13 @@ static void format(struct sim *s)
     if (hg_pool_format(s->mem, s->n_dev, &g, false, &err) != 0)
         die(s, "format failed: %s", err.text);
     s->n_vols = 1 + (unsigned)draw(s, VOLS_MAX);
+    tight = draw(s, 4) == 0;
     for (unsigned i = 0; i < s->n_vols; i++) {
         uint64_t share = segments * g.chunk * s->n_dev / HG_BLOCK / s->n_vols;
+        uint64_t blocks = tight ? share + draw(s, share / 2) : 16 + draw(s, share * 5 / 4);
 
         snprintf(s->vol[i].name, sizeof s->vol[i].name, "source/volume-%u", i);
-        model_init(&s->vol[i].model, i, (uint32_t)(16 + draw(s, share * 5 / 4)));
+        model_init(&s->vol[i].model, i, (uint32_t)blocks);
     }
 }
 
