@@ -5,13 +5,15 @@ import json
 import sys
 from statistics import median
 
-slices, primitives, baseline = {}, {}, {}
+slices, primitives, baseline, pairs = {}, {}, {}, {}
 for line in open(sys.argv[1]):
     codec, conns, kind, data = line.rstrip("\n").split("\t")
     key = (codec, conns)
     if kind == "slice":
         n = [int(x) for x in data.split()]
         slices.setdefault(key, []).append([n[i + 5] - n[i] for i in range(5)])
+    elif kind == "pair":
+        pairs.setdefault(key, []).append(int(data))
     elif kind == "primitives":
         primitives.setdefault(key, []).append(json.loads(data))
     else:
@@ -48,6 +50,7 @@ for (codec, conns), some in slices.items():
     row("R6" if codec == "stored" else "R11", f"{name}: rate / harmonic sum", median(ratios), "ratio")
     row("R7" if codec == "stored" else "-", f"{name}: rate / slowest primitive",
         median(r / s for r, s in zip(rates, slowest)), "ratio")
+    row("-", f"{name}: cache line to the other CPU and back", max(pairs[codec, conns]), "ns")
     b = baseline[codec, conns]
     kernel = b["raw_bytes"] / 1e9 / b["cpu_seconds"]
     row("-", f"{name}: kernel sockets, per busy core-second", kernel, "GB/s")

@@ -6,6 +6,10 @@
  * its own samples, on memory that is there already.
  *
  *     primitives [--cpu N] [--ratio R] [--seconds S] [--serve]
+ *     primitives [--cpu N] --pair M
+ *
+ * With --pair it prints how long a cache line takes to CPU M and back, ns: of virtual machines' CPUs
+ * it tells whether they share a cache at the moment.
  *
  * Data comes from a 64 MiB region, so it is read from memory (or a large last-level cache), not
  * from the first two levels. Payloads for inflate are the load generator's own, of 64 KiB.
@@ -14,7 +18,9 @@
 #include <getopt.h>
 #include <headgate/codec.h>
 #include <intel-ipsec-mb.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,22 +147,73 @@ static void report(struct bench *b, double ratio)
     fflush(stdout);
 }
 
+/* Each on a line of its own, and on no other's. */
+static struct {
+    atomic_uint turn __attribute__((aligned(128)));
+} ball, echo;
+
+#define ROUNDS 1000u
+#define TRIES 200u
+
+static void pin(int cpu)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+static void *return_ball(void *cpu)
+{
+    pin(*(int *)cpu);
+    for (unsigned i = 1; i <= ROUNDS * TRIES; i++) {
+        while (atomic_load_explicit(&ball.turn, memory_order_acquire) != i)
+            ;
+        atomic_store_explicit(&echo.turn, i, memory_order_release);
+    }
+    return NULL;
+}
+
+static int measure_pair(int peer)
+{
+    double best = 1;
+    pthread_t thread;
+    unsigned i = 1;
+
+    if (pthread_create(&thread, NULL, return_ball, &peer) != 0)
+        return 1;
+    for (unsigned t = 0; t < TRIES; t++) {
+        double start = now();
+
+        for (unsigned end = i + ROUNDS; i < end; i++) {
+            atomic_store_explicit(&ball.turn, i, memory_order_release);
+            while (atomic_load_explicit(&echo.turn, memory_order_acquire) != i)
+                ;
+        }
+        if (now() - start < best)
+            best = now() - start;
+    }
+    pthread_join(thread, NULL);
+    printf("%.0f\n", best / ROUNDS * 1e9);
+    return 0;
+}
+
 struct options {
     double ratio, seconds;
-    int cpu;
+    int cpu, pair;
     bool serve;
 };
 
 static int parse(int argc, char **argv, struct options *o)
 {
-    static const struct option options[] = {{"cpu", required_argument, NULL, 'c'},
-                                            {"ratio", required_argument, NULL, 'r'},
-                                            {"seconds", required_argument, NULL, 's'},
-                                            {"serve", no_argument, NULL, 'l'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"cpu", required_argument, NULL, 'c'},     {"ratio", required_argument, NULL, 'r'},
+        {"seconds", required_argument, NULL, 's'}, {"serve", no_argument, NULL, 'l'},
+        {"pair", required_argument, NULL, 'p'},    {NULL, 0, NULL, 0}};
     int opt;
 
-    *o = (struct options){.ratio = 2.0, .seconds = 0.3, .cpu = -1};
+    *o = (struct options){.ratio = 2.0, .seconds = 0.3, .cpu = -1, .pair = -1};
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (opt == 'c')
             o->cpu = atoi(optarg);
@@ -166,6 +223,8 @@ static int parse(int argc, char **argv, struct options *o)
             o->seconds = atof(optarg);
         else if (opt == 'l')
             o->serve = true;
+        else if (opt == 'p')
+            o->pair = atoi(optarg);
         else
             return -1;
     }
@@ -201,13 +260,10 @@ int main(int argc, char **argv)
 
     if (parse(argc, argv, &o) != 0)
         return 2;
-    if (o.cpu >= 0) {
-        cpu_set_t set;
-
-        CPU_ZERO(&set);
-        CPU_SET((unsigned)o.cpu, &set);
-        sched_setaffinity(0, sizeof set, &set);
-    }
+    if (o.cpu >= 0)
+        pin(o.cpu);
+    if (o.pair >= 0)
+        return measure_pair(o.pair);
     b.seconds = o.seconds;
     if (prepare(&b) != 0)
         return 1;
