@@ -29,7 +29,7 @@ RAW_WARM=450000000 # bytes: every page of the devices has been written twice
 # generator CODEC CONNECTIONS DEPTH
 generator() {
     hg_start load "$HG_LOAD" --transport dpdk --cpu 1 --server "$HG_NODE_ADDR" --addr "$HG_CLIENT_ADDR/24" --port net_memif0 \
-        --eal "--no-huge -m 1536 --no-pci --file-prefix=ld$HG_ID --vdev=net_memif0,role=server,bsize=2048,rsize=12,socket-abstract=no,socket=$HG_DIR/memif.sock" \
+        --eal "--no-huge -m 1536 --no-pci --file-prefix=ld$HG_ID --vdev=net_memif0,role=server,bsize=2048,rsize=9,socket-abstract=no,socket=$HG_DIR/memif.sock" \
         --ca "$HG_DIR/pki/ca.crt" --cert "$HG_DIR/pki/source1.crt" --key "$HG_DIR/pki/source1.key" \
         --tls 1.3 --suite $SUITE --codec "$1" --replay --compress-ratio $RATIO --block 64K \
         --size "$((64 / $2 > 0 ? 64 * 1024 / $2 / 64 * 64 : 64))K" --volumes "$2" --connections "$2" --depth "$3" \
@@ -41,7 +41,7 @@ generator() {
 # are small: the round trip is microseconds, and what waits in a queue is no longer in the cache.
 engine() {
     hg_start headgate "$HG_DAEMON" -c "$HG_TOP/config/demo.ini" --set cpu.shards=0 --set cpu.control=1 --set cpu.idle-sleep=0us \
-        --set "port.vdev=net_memif0,role=client,zero-copy=yes,rsize=12,socket-abstract=no,socket=$HG_DIR/memif.sock" \
+        --set "port.vdev=net_memif0,role=client,zero-copy=yes,rsize=9,socket-abstract=no,socket=$HG_DIR/memif.sock" \
         --set eal.args=--single-file-segments --set "eal.huge=$HUGE" --set "eal.file-prefix=hg$HG_ID" \
         --set port.trust-checksums=yes --set port.rx-mbufs=65536 --set port.rx-descriptors=0 --set port.tx-descriptors=0 \
         --set tcp.receive-memory=96M --set tcp.receive-buffer=128K \

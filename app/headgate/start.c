@@ -168,8 +168,10 @@ static int stage_port(struct node *node, struct hg_err *err)
         char name[32];
 
         snprintf(name, sizeof name, "hg%u_rx", i);
-        node->rx_pool[i] = rte_pktmbuf_pool_create(name, (unsigned)cfg->rx_mbufs, 512, 0,
-                                                   RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        /* Last in, first out: a ring would go through all buffers in turn, each cold again. */
+        node->rx_pool[i] =
+            rte_pktmbuf_pool_create_by_ops(name, (unsigned)cfg->rx_mbufs, 512, 0,
+                                           RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, "stack");
         if (node->rx_pool[i] == NULL) {
             undo_port(node);
             return hg_fail(err, -rte_errno,

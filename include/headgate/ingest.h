@@ -86,6 +86,9 @@ struct hg_session *hg_session_create(struct hg_ingest *ing, const char *source, 
  * session. */
 uint8_t *hg_session_sink(struct hg_session *s, uint32_t room);
 
+/* Fetches what hg_session_input() touches into the cache. */
+void hg_session_prefetch(const struct hg_session *s);
+
 /* Takes plaintext; data may be what hg_session_sink() returned (then nothing is copied). Returns
  * how many bytes were taken: fewer than len means blocked, the caller keeps the rest and calls
  * again when hg_ingest_ready() names the session. len 0 retries a blocked frame. */

@@ -78,6 +78,9 @@ struct hg_tls_opened {
     uint32_t len;      /* plaintext bytes of application data at dst->base, may be 0 */
 };
 
+/* Fetches what opening a record touches into the cache. */
+void hg_tls_prefetch(const struct hg_tls *tls);
+
 /* Bytes of the whole record at the front of in[], its header included; 0 when in[] has less than the
  * header, or one that hg_tls_open() will refuse. Until so many bytes are there nothing can be opened. */
 uint32_t hg_tls_record_size(const struct hg_iov *in, unsigned n);

@@ -343,8 +343,12 @@ void conn_prefetch(const struct hg_conn *c)
     struct hg_iov iov[PEEK_FIRST];
     unsigned n;
 
-    if (c->state != C_SESSION || hg_tcp_readable(c->tcp) < c->record_size)
+    if (c == NULL || c->state != C_SESSION)
         return;
+    if (TAILQ_NEXT(c, link) != NULL)
+        rte_prefetch0(TAILQ_NEXT(c, link));
+    hg_tls_prefetch(c->tls);
+    hg_session_prefetch(c->sess);
     n = hg_tcp_peek(c->tcp, iov, PEEK_FIRST);
     for (unsigned i = 0; i < n; i++)
         for (uint32_t at = 0; at < iov[i].len; at += RTE_CACHE_LINE_SIZE)

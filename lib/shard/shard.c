@@ -86,8 +86,7 @@ static unsigned run_conns(struct hg_shard *sh)
     while (n < RUNS_PER_TURN && bytes_done(sh) < limit && (c = TAILQ_FIRST(&sh->run)) != NULL) {
         TAILQ_REMOVE(&sh->run, c, link);
         c->queued = false;
-        if (TAILQ_FIRST(&sh->run) != NULL)
-            conn_prefetch(TAILQ_FIRST(&sh->run));
+        conn_prefetch(TAILQ_FIRST(&sh->run));
         if (conn_run(c))
             conn_queue(c);
         n++;

@@ -101,7 +101,7 @@ void conn_event(struct hg_conn *c, uint32_t what);
 void conn_queue(struct hg_conn *c);
 /* Opens up to RECORDS_PER_RUN records; true when there is more to do. */
 bool conn_run(struct hg_conn *c);
-/* It runs next: fetches its next record into the second-level cache while another is opened. */
+/* It runs next, or is NULL: fetches its state and its next record while another one is opened. */
 void conn_prefetch(const struct hg_conn *c);
 /* One step of the handshake. */
 void conn_handshake(struct hg_conn *c);

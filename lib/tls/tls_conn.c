@@ -27,6 +27,7 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <rte_prefetch.h>
 #include <string.h>
 
 /* ---- handshake ---- */
@@ -203,6 +204,15 @@ void hg_tls_destroy(struct hg_tls *tls)
 enum hg_tls_state hg_tls_state(const struct hg_tls *tls)
 {
     return tls->state;
+}
+
+void hg_tls_prefetch(const struct hg_tls *tls)
+{
+    const uint8_t *from = (const uint8_t *)tls;
+    const uint8_t *to = (const uint8_t *)(&tls->rx + 1);
+
+    for (; from < to; from += RTE_CACHE_LINE_SIZE)
+        rte_prefetch0(from);
 }
 
 uint32_t hg_tls_record_size(const struct hg_iov *in, unsigned n)
