@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of options, and loading, setting and printing by it. */
 #include "config.h"
-#include "units.h"
+#include <headgate/units.h>
 #include <ctype.h>
 #include <errno.h>
 #include <headgate/net.h>
@@ -107,9 +107,9 @@ static const struct option options[] = {
 static int set_number(const struct option *o, void *at, const char *value, struct hg_err *err)
 {
     uint64_t n;
-    int rc = o->kind == TIME   ? units_time(value, &n)
-             : o->kind == SIZE ? units_size(value, &n)
-                               : units_count(value, &n);
+    int rc = o->kind == TIME   ? hg_units_time(value, &n)
+             : o->kind == SIZE ? hg_units_size(value, &n)
+                               : hg_units_count(value, &n);
     char lo[32], hi[32];
 
     if (rc == 0 && n >= o->min && n <= o->max) {
@@ -117,11 +117,11 @@ static int set_number(const struct option *o, void *at, const char *value, struc
         return 0;
     }
     if (o->kind == TIME) {
-        units_time_text(o->min, lo, sizeof lo);
-        units_time_text(o->max, hi, sizeof hi);
+        hg_units_time_text(o->min, lo, sizeof lo);
+        hg_units_time_text(o->max, hi, sizeof hi);
     } else if (o->kind == SIZE) {
-        units_size_text(o->min, lo, sizeof lo);
-        units_size_text(o->max, hi, sizeof hi);
+        hg_units_size_text(o->min, lo, sizeof lo);
+        hg_units_size_text(o->max, hi, sizeof hi);
     } else {
         snprintf(lo, sizeof lo, "%" PRIu64, o->min);
         snprintf(hi, sizeof hi, "%" PRIu64, o->max);
@@ -368,11 +368,11 @@ static void value_text(const struct config *cfg, const struct option *o, char *b
         break;
     case SIZE:
         memcpy(&n, at, sizeof n);
-        units_size_text(n, buf, size);
+        hg_units_size_text(n, buf, size);
         break;
     case TIME:
         memcpy(&n, at, sizeof n);
-        units_time_text(n, buf, size);
+        hg_units_time_text(n, buf, size);
         break;
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Start in stages. A stage that fails has undone itself; node_start() undoes those before it. */
 #include "node.h"
-#include "units.h"
+#include <headgate/units.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <headgate/log.h>
@@ -62,7 +62,7 @@ static int lcore_plan(const struct config *cfg, char *plan, size_t size, struct 
     int len;
     uint64_t cpu;
 
-    if (units_count(cfg->control_cpu, &cpu) != 0)
+    if (hg_units_count(cfg->control_cpu, &cpu) != 0)
         return hg_fail(err, -EINVAL, "[cpu] control = %s: one CPU number is allowed",
                        cfg->control_cpu);
     if (!cfg->pin) {
@@ -73,7 +73,7 @@ static int lcore_plan(const struct config *cfg, char *plan, size_t size, struct 
     len = snprintf(plan, size, "0@%" PRIu64, cpu);
     snprintf(shards, sizeof shards, "%s", cfg->shard_cpus);
     for (char *p = strtok_r(shards, ",", &save); p != NULL; p = strtok_r(NULL, ",", &save)) {
-        if (units_count(p, &cpu) != 0 || id > HG_STORE_SHARDS_MAX)
+        if (hg_units_count(p, &cpu) != 0 || id > HG_STORE_SHARDS_MAX)
             return hg_fail(err, -EINVAL, "[cpu] shards = %s: CPU numbers separated by commas",
                            cfg->shard_cpus);
         len += snprintf(plan + len, size - (size_t)len, ",%u@%" PRIu64, id++, cpu);
@@ -216,7 +216,7 @@ static int open_device(const struct config *cfg, const char *name, struct hg_bde
     int rc = 0;
 
     if (strncmp(name, "mem:", 4) == 0) {
-        if (units_size(name + 4, &size) != 0)
+        if (hg_units_size(name + 4, &size) != 0)
             return hg_fail(err, -EINVAL, "device %s: write it like mem:1G", name);
         return hg_bdev_mem_open(name, size, out, err);
     }

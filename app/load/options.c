@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
 #include "bad.h"
-#include "units.h"
+#include <headgate/units.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -40,7 +40,7 @@ static int parse_server(struct load_options *opt, const char *text, struct hg_er
     ip[len] = '\0';
     if (inet_pton(AF_INET, ip, &opt->server) != 1)
         return bad_value(err, "server", text, "an IPv4 address, e.g. 192.0.2.1:1500");
-    if (colon != NULL && (units_number(colon + 1, &port) != 0 || port == 0 || port > 65535))
+    if (colon != NULL && (hg_units_count(colon + 1, &port) != 0 || port == 0 || port > 65535))
         return bad_value(err, "server", text, "IP:PORT with a port from 1 to 65535");
     opt->server_port = (uint32_t)port;
     return 0;
@@ -50,11 +50,11 @@ static int mix_add(struct load_mix *mix, const char *size_text, const char *weig
 {
     uint64_t size, weight = 1;
 
-    if (mix->n == LOAD_MIX_MAX || units_size(size_text, &size) != 0 || size < HG_BLOCK ||
+    if (mix->n == LOAD_MIX_MAX || hg_units_size(size_text, &size) != 0 || size < HG_BLOCK ||
         size > HG_FRAME_RAW_MAX || size % HG_BLOCK != 0)
         return -EINVAL;
     if (weight_text != NULL &&
-        (units_number(weight_text, &weight) != 0 || weight == 0 || weight > 1000000))
+        (hg_units_count(weight_text, &weight) != 0 || weight == 0 || weight > 1000000))
         return -EINVAL;
     mix->size[mix->n] = (uint32_t)size;
     mix->weight[mix->n++] = (uint32_t)weight;
@@ -143,14 +143,22 @@ static int parse_codec(struct load_options *opt, const char *text, struct hg_err
     return 0;
 }
 
+/* A bare number is seconds. */
+static int parse_time(const char *text, hg_ns *ns)
+{
+    if (hg_units_count(text, ns) != 0)
+        return hg_units_time(text, ns);
+    return __builtin_mul_overflow(*ns, HG_SEC(1), ns) ? -EINVAL : 0;
+}
+
 static int parse_barrier(struct load_options *opt, const char *text, struct hg_err *err)
 {
     opt->barrier_frames = 0;
     opt->barrier_ns = 0;
-    if (units_number(text, &opt->barrier_frames) == 0 && opt->barrier_frames != 0)
+    if (hg_units_count(text, &opt->barrier_frames) == 0 && opt->barrier_frames != 0)
         return 0;
     opt->barrier_frames = 0;
-    if (units_time(text, &opt->barrier_ns) == 0 && opt->barrier_ns != 0)
+    if (parse_time(text, &opt->barrier_ns) == 0 && opt->barrier_ns != 0)
         return 0;
     return bad_value(err, "barrier-every", text, "a number of frames, or a time such as 5s");
 }
@@ -203,7 +211,7 @@ static int parse_cpu(struct load_options *opt, const char *text, struct hg_err *
 {
     uint64_t cpu;
 
-    if (units_number(text, &cpu) != 0 || cpu > 1023)
+    if (hg_units_count(text, &cpu) != 0 || cpu > 1023)
         return bad_value(err, "cpu", text, "a processor number from 0 to 1023");
     opt->cpu = (int32_t)cpu;
     return 0;
@@ -309,16 +317,16 @@ static int store(const struct row *row, struct load_options *opt, const char *te
         *(const char **)(void *)at = text;
         return text[0] == '\0' ? bad_value(err, row->name, text, "a text") : 0;
     case NUMBER:
-        rc = units_number(text, &v);
+        rc = hg_units_count(text, &v);
         break;
     case SIZE:
-        rc = units_size(text, &v);
+        rc = hg_units_size(text, &v);
         break;
     case RATE:
-        rc = units_rate(text, &v);
+        rc = hg_units_rate(text, &v);
         break;
     case TIME:
-        rc = units_time(text, &v);
+        rc = parse_time(text, &v);
         break;
     }
     if (rc != 0 || v < row->min || v > row->max) {

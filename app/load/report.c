@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
-#include "units.h"
+#include <headgate/units.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -72,7 +72,7 @@ static void live_line(const struct figures *f, const struct load_counts *n, hg_n
             "  lag %s  up %" PRIu64 "\n",
             (double)run_for / 1e9, f->wire_gbit, f->data_gbit, f->logical_gbit, f->blocks,
             f->p50_ms, f->p99_ms, f->p999_ms, n->retransmits, n->resumes,
-            units_size_str(n->fed_bytes - n->durable_bytes, lag, sizeof lag), n->up);
+            hg_units_size_about(n->fed_bytes - n->durable_bytes, lag, sizeof lag), n->up);
 }
 
 static void bar(const struct feed *feed)
@@ -87,8 +87,8 @@ static void bar(const struct feed *feed)
     memset(text + full, '.', (size_t)(BAR_WIDTH - full));
     text[BAR_WIDTH] = '\0';
     fprintf(stderr, "\r\033[K%-24.24s [%s] %5.1f%%  %s of %s durable\n", feed->name, text,
-            share * 100, units_size_str(done, a, sizeof a),
-            units_size_str(feed->size, b, sizeof b));
+            share * 100, hg_units_size_about(done, a, sizeof a),
+            hg_units_size_about(feed->size, b, sizeof b));
 }
 
 static void live_bars(struct report *r, const struct figures *f, const struct load_counts *n)
@@ -154,11 +154,11 @@ static void print_summary(const struct figures *f, const struct load_counts *n, 
            "ack latency: p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms\n"
            "frames %" PRIu64 ", sent again %" PRIu64 ", rewinds %" PRIu64 ", cuts %" PRIu64
            ", resumes %" PRIu64 ", TCP retransmits %" PRIu64 "\n",
-           complete ? "complete" : "INCOMPLETE", units_size_str(n->durable_bytes, a, sizeof a),
-           units_size_str(n->data_bytes, b, sizeof b), f->seconds,
-           units_size_str(n->wire_bytes, c, sizeof c), f->wire_gbit, f->data_gbit, f->logical_gbit,
-           f->blocks, f->p50_ms, f->p99_ms, f->p999_ms, n->frames, n->resent, n->rewinds, n->cuts,
-           n->resumes, n->retransmits);
+           complete ? "complete" : "INCOMPLETE", hg_units_size_about(n->durable_bytes, a, sizeof a),
+           hg_units_size_about(n->data_bytes, b, sizeof b), f->seconds,
+           hg_units_size_about(n->wire_bytes, c, sizeof c), f->wire_gbit, f->data_gbit,
+           f->logical_gbit, f->blocks, f->p50_ms, f->p99_ms, f->p999_ms, n->frames, n->resent,
+           n->rewinds, n->cuts, n->resumes, n->retransmits);
 }
 
 static json_t *number(uint64_t v)

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Units and options of headgate-load: what is taken, and that everything else is refused. */
+/* Options of headgate-load: what is taken, and that everything else is refused. */
 #include "options.h"
-#include "units.h"
 #include <CUnit/Basic.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void test_units(void)
-{
-    static const char *const bad[] = {
-        "", "K", "-1", "1k", "1 K", "1KB", "0x10", "1.5G", "18446744073709551616", "17179869184G"};
-    uint64_t v;
-    char buf[32];
-
-    CU_ASSERT(units_size("64K", &v) == 0 && v == 65536);
-    CU_ASSERT(units_size("10G", &v) == 0 && v == UINT64_C(10) << 30);
-    CU_ASSERT(units_size("3MiB", &v) == 0 && v == 3u << 20);
-    CU_ASSERT(units_size("0", &v) == 0 && v == 0);
-    CU_ASSERT(units_rate("200Mbit", &v) == 0 && v == 200000000);
-    CU_ASSERT(units_rate("200", &v) == -EINVAL);
-    CU_ASSERT(units_time("30s", &v) == 0 && v == HG_SEC(30));
-    CU_ASSERT(units_time("30", &v) == 0 && v == HG_SEC(30));
-    CU_ASSERT(units_time("250ms", &v) == 0 && v == HG_MS(250));
-    CU_ASSERT(units_time("2m", &v) == 0 && v == HG_SEC(120));
-    for (unsigned i = 0; i < HG_ARRAY_LEN(bad); i++)
-        CU_ASSERT_EQUAL(units_size(bad[i], &v), -EINVAL);
-    CU_ASSERT_STRING_EQUAL(units_size_str(1536, buf, sizeof buf), "1.5 KiB");
-}
 
 /* Parses "prog" with the required options and those given; NULL ends. */
 static int parse(struct load_options *opt, struct hg_err *err, const char *const *more)
@@ -131,8 +108,7 @@ int main(void)
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 1;
     suite = CU_add_suite("headgate-load options", NULL, NULL);
-    if (suite == NULL || !CU_add_test(suite, "units", test_units) ||
-        !CU_add_test(suite, "defaults", test_defaults) ||
+    if (suite == NULL || !CU_add_test(suite, "defaults", test_defaults) ||
         !CU_add_test(suite, "values", test_values) ||
         !CU_add_test(suite, "refused", test_refused) ||
         !CU_add_test(suite, "what goes together", test_together))
