@@ -126,7 +126,7 @@ measure() {
     hg_kill headgate
 }
 
-bench_begin ingest 1.6 "$@"
+bench_begin ingest 1.2 "$@"
 requires ip taskset python3
 requires_root
 taskset -pc 1 $$ >/dev/null # the engine's CPU is for the engine
@@ -141,7 +141,7 @@ for codec in stored deflate; do
     for connections in ${HG_BENCH_CONNECTIONS:-1 64 1000}; do
         case $connections in 1) depth=4M ;; 64) depth=1M ;; *) depth=128K ;; esac
         measure_near "$codec" "$connections" $depth
-        kernel=$(baseline_measure "$codec" "$connections" 700)
+        kernel=$(baseline_measure "$codec" "$connections" 500)
         printf '%s\t%s\tbaseline\t%s\n' "$codec" "$connections" "$kernel" >>"$HG_DIR/samples"
     done
 done

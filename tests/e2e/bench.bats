@@ -1,0 +1,35 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-3-Clause
+# That a bench runs through and writes the JSON it promises. What it measures is not judged here.
+
+load lib.bash
+
+setup() {
+    requires ip openssl python3 taskset
+    requires_root
+    [ "$(nproc)" -ge 2 ] || hg_skip "needs two CPUs, for the node and the generator"
+    hg_begin
+}
+
+teardown() {
+    hg_end
+}
+
+@test "bench ingest: engine, primitives and kernel baseline from one run, and nothing is left behind" {
+    local pages
+    pages=$(cat /proc/sys/vm/nr_hugepages)
+    HG_BENCH_CONNECTIONS=1 "$HG_TOP/bench/ingest.sh" --seconds 0.4 --json "$HG_DIR/bench.json"
+    python3 - "$HG_DIR/bench.json" <<'PY'
+import json, sys
+j = json.load(open(sys.argv[1]))
+assert j["bench"] == "ingest" and j["cpu"], j
+rows = {}
+for r in j["rows"]:
+    rows.setdefault(r["id"], []).append(r)
+    assert set(r) == {"id", "what", "value", "unit"} and r["value"] > 0, r
+for ident, n in (("R6", 1), ("R7", 1), ("R11", 1), ("P3", 2)):
+    assert len(rows[ident]) == n and all(r["unit"] == "ratio" for r in rows[ident]), ident
+PY
+    [ "$(cat /proc/sys/vm/nr_hugepages)" = "$pages" ]
+    hg_refute compgen -G "/dev/shm/headgate-*"
+}
