@@ -34,6 +34,7 @@ HEADER_ROOM = {
     "log": "lib/base",
     "proto": "lib/ingest",
     "source": "lib/ingest",
+    "units": "lib/base",
     "wheel": "lib/base",
 }
 
