@@ -194,12 +194,18 @@ static char *device_slot(struct config *cfg, const char *section, const char *ke
     return *end == '\0' && n < HG_POOL_DEVICES_MAX ? cfg->devices[n] : NULL;
 }
 
+static int unknown_section(const char *section, struct hg_err *err)
+{
+    return hg_fail(err, -EINVAL,
+                   "section [%s] is unknown; known are eal cpu port tcp tls ingest store control",
+                   section);
+}
+
 static int set_option(struct config *cfg, const char *section, const char *key, const char *value,
                       struct hg_err *err)
 {
     char *slot = device_slot(cfg, section, key);
     char known[384] = "";
-    bool section_known = false;
 
     if (slot != NULL) {
         snprintf(slot, CFG_TEXT_MAX, "%s", value);
@@ -212,14 +218,10 @@ static int set_option(struct config *cfg, const char *section, const char *key, 
             continue;
         if (strcmp(o->key, key) == 0)
             return set_value(cfg, o, value, err);
-        section_known = true;
         snprintf(known + strlen(known), sizeof known - strlen(known), " %s", o->key);
     }
-    if (!section_known)
-        return hg_fail(
-            err, -EINVAL,
-            "section [%s] is unknown; known are eal cpu port tcp tls ingest store control",
-            section);
+    if (known[0] == '\0')
+        return unknown_section(section, err);
     return hg_fail(err, -EINVAL, "[%s] %s is unknown; known are%s%s", section, key, known,
                    strcmp(section, "store") == 0 ? " device0 ... device31" : "");
 }
@@ -253,6 +255,14 @@ int config_set(struct config *cfg, const char *assignment, struct hg_err *err)
 
 /* ---- files ---- */
 
+static bool section_known(const char *section)
+{
+    for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++)
+        if (strcmp(options[i].section, section) == 0)
+            return true;
+    return false;
+}
+
 /* By index: a section that appears twice is one section, not a first and an ignored second. */
 static int load_section(struct config *cfg, struct rte_cfgfile *file, int index, struct hg_err *err)
 {
@@ -263,6 +273,8 @@ static int load_section(struct config *cfg, struct rte_cfgfile *file, int index,
 
     if (n < 0)
         return hg_fail(err, -EINVAL, "section %d cannot be read", index);
+    if (n == 0 && !section_known(section))
+        return unknown_section(section, err);
     entries = calloc((size_t)n + 1, sizeof *entries);
     if (entries == NULL)
         return hg_fail(err, -ENOMEM, "out of memory");
@@ -273,17 +285,54 @@ static int load_section(struct config *cfg, struct rte_cfgfile *file, int index,
     return rc;
 }
 
+/* rte_cfgfile passes over what it does not understand: a typo would silently be the default. */
+static int check_line(const char *line, bool in_section, struct hg_err *err)
+{
+    size_t len = strcspn(line, "#\r\n");
+
+    line += strspn(line, " \t");
+    if (*line == '\0' || *line == '#' || *line == '\r' || *line == '\n')
+        return 0;
+    if (*line == '[')
+        return memchr(line, ']', len) != NULL ? 0 : hg_fail(err, -EINVAL, "a ']' is missing");
+    if (memchr(line, '=', len) == NULL)
+        return hg_fail(err, -EINVAL, "\"%.*s\" is no [section], no key = value and no # comment",
+                       (int)strcspn(line, "#\r\n"), line);
+    return in_section ? 0 : hg_fail(err, -EINVAL, "a key before the first [section]");
+}
+
+static int check_lines(const char *path, struct hg_err *err)
+{
+    FILE *f = fopen(path, "r");
+    struct hg_err inner = {""};
+    bool in_section = false;
+    char *line = NULL;
+    size_t size = 0;
+    int rc = 0;
+
+    if (f == NULL)
+        return hg_fail(err, -errno, "profile %s: %s", path, strerror(errno));
+    for (unsigned n = 1; rc == 0 && getline(&line, &size, f) >= 0; n++) {
+        rc = check_line(line, in_section, &inner);
+        if (rc != 0)
+            hg_fail(err, rc, "profile %s, line %u: %.400s", path, n, inner.text);
+        in_section = in_section || line[strspn(line, " \t")] == '[';
+    }
+    free(line);
+    fclose(f);
+    return rc;
+}
+
 int config_load(struct config *cfg, const char *path, struct hg_err *err)
 {
     static const struct rte_cfgfile_parameters params = {.comment_character = '#'};
     struct rte_cfgfile *file;
     struct hg_err inner = {""};
     int n, rc = 0;
-    FILE *probe = fopen(path, "r");
 
-    if (probe == NULL)
-        return hg_fail(err, -errno, "profile %s: %s", path, strerror(errno));
-    fclose(probe);
+    rc = check_lines(path, err);
+    if (rc != 0)
+        return rc;
     file = rte_cfgfile_load_with_params(path, CFG_FLAG_EMPTY_VALUES, &params);
     if (file == NULL)
         return hg_fail(

@@ -402,16 +402,18 @@ static void undo_control(struct node *node)
 
 /* ---- all ---- */
 
+/* The devices first: their locks tell that another node is running here. EAL would already have opened
+ * that node's tap interface too, and closed it under its feet on the way out. */
 static const struct stage {
     const char *name;
     int (*start)(struct node *node, struct hg_err *err);
     void (*undo)(struct node *node);
 } stages[] = {
-    {"eal", stage_eal, undo_eal},
-    {"port", stage_port, undo_port},
     {"devices", stage_devices, undo_devices},
     {"pool", stage_pool, undo_pool},
     {"tls", stage_tls, undo_tls},
+    {"eal", stage_eal, undo_eal},
+    {"port", stage_port, undo_port},
     {"shards", stage_shards, undo_shards},
     {"control", stage_control, undo_control},
 };

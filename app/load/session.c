@@ -381,9 +381,10 @@ static bool stalled(const struct session *s, hg_ns now)
 
 bool session_tick(struct session *s, hg_ns now)
 {
-    const struct run *run = s->worker->run;
+    int stop = __atomic_load_n(&s->worker->run->stop, __ATOMIC_RELAXED);
 
-    if (__atomic_load_n(&run->stop, __ATOMIC_RELAXED) == 2) {
+    /* Asked once it finishes what is in flight; nothing is before the first session. */
+    if (stop == 2 || (stop != 0 && s->phase != SESSION_UP && !s->was_up)) {
         give_up(s, "interrupted", "asked to");
         return false;
     }

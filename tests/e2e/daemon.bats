@@ -145,6 +145,23 @@ devices() {
         --set eal.file-prefix=other --set "control.socket=$HG_DIR/other.sock"
 }
 
+@test "starting the same profile again is refused and leaves the running node alone" {
+    node_start
+    refused dev0.img $(devices dev0.img dev1.img dev2.img dev3.img)
+    node_load alpha --size 4M --bytes 4M --resume-retry 5s
+}
+
+@test "a profile with a line that means nothing is refused by file and line" {
+    printf '[cpu]\nshards = 1\nfoo\n' >"$HG_DIR/bad.ini"
+    run "$HG_DAEMON" --check-config --config "$HG_DIR/bad.ini"
+    [ "$status" -ne 0 ]
+    [[ $output == *"bad.ini, line 3"*foo* ]]
+    printf '[strore]\n' >"$HG_DIR/bad.ini"
+    run "$HG_DAEMON" --check-config --config "$HG_DIR/bad.ini"
+    [ "$status" -ne 0 ]
+    [[ $output == *"[strore] is unknown"* ]]
+}
+
 @test "counters are in rte_telemetry" {
     requires dpdk-telemetry.py
     node_start
