@@ -390,6 +390,23 @@ static int open_path(const char *path, bool read_only, bool is_block, struct hg_
     return fd;
 }
 
+/* A ring of a process that was killed keeps its files, and so this lock, until the kernel has taken it
+ * down: a node that is started again at once waits for that. */
+#define LOCK_TRIES 150u
+#define LOCK_PAUSE HG_MS(20)
+
+static bool lock_file(int fd)
+{
+    struct timespec pause = {0, (long)LOCK_PAUSE};
+
+    for (unsigned i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static int setup(struct uring_dev *dev, const char *path, bool read_only, struct hg_err *err)
 {
     struct stat st;
@@ -403,7 +420,7 @@ static int setup(struct uring_dev *dev, const char *path, bool read_only, struct
     dev->fd = open_path(path, read_only, dev->is_block, err);
     if (dev->fd < 0)
         return dev->fd;
-    if (flock(dev->fd, LOCK_EX | LOCK_NB) != 0)
+    if (!lock_file(dev->fd))
         return hg_fail(err, -EBUSY, "device %s is in use by another process or another pool", path);
     dev->base.block = FILE_BLOCK;
     if (dev->is_block && ioctl(dev->fd, BLKSSZGET, &sector) == 0 && sector == 512)
