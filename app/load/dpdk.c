@@ -207,11 +207,11 @@ static int open_port(struct dpdk *d, struct hg_err *err)
     return hg_net_create(&net, d->now, &d->net, err);
 }
 
-static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     struct dpdk *d = arg;
 
-    hg_net_emit(d->net, m, flow, now);
+    hg_net_emit(d->net, m, tx, now);
 }
 
 static uint16_t env_mtu(void *arg, const struct hg_ip *remote)

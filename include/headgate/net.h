@@ -59,6 +59,12 @@ struct hg_seg {
     uint8_t ecn; /* IP ECN bits of a TCP segment */
 };
 
+/* What a TCP segment on its way out says to the layer below. */
+struct hg_tx {
+    const struct hg_flow *flow;
+    uint8_t ecn; /* IP ECN bits (RFC 3168 5): 0 Not-ECT, 2 ECT(0) */
+};
+
 #define HG_NET_COUNTERS(X)                                                                         \
     X(rx_packets, "packets received from ports")                                                   \
     X(tx_packets, "packets handed to ports")                                                       \
@@ -122,7 +128,7 @@ unsigned hg_net_input(struct hg_net *net, struct rte_mbuf **pkts, unsigned n, hg
  * its checksum field is filled here (or by the port). Takes ownership. Queued; when the neighbour
  * is not known yet the packet waits for ARP (bounded) and ARP is asked. */
 #define HG_NET_HEADROOM 64
-void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now);
+void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now);
 
 /* Hands what is queued to the port, to be called once per loop turn. What the port has no room for
  * stays queued for the next call (64 packets at most; beyond that, and when a port takes nothing

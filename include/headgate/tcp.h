@@ -26,7 +26,7 @@ struct hg_tcp_conn;
 /* Where segments go. m starts at the TCP header with HG_NET_HEADROOM bytes of headroom and a zero
  * checksum; the callee owns it. */
 struct hg_tcp_env {
-    void (*emit)(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now);
+    void (*emit)(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now);
     uint16_t (*mtu)(void *arg, const struct hg_ip *remote);
     void *arg;
 };

@@ -59,8 +59,9 @@ static void finish_tcp(const struct hg_net *net, struct rte_mbuf *m, uint32_t ds
     }
 }
 
-void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
+    const struct hg_flow *flow = tx->flow;
     uint32_t dst_be = net_v4_be(&flow->remote);
     uint32_t hop_be = next_hop(&net->addrs, dst_be);
     struct nbr *nbr = net->last;

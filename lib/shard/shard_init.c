@@ -94,11 +94,11 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
 
 /* ---- the stack ---- */
 
-static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     struct hg_shard *sh = arg;
 
-    hg_net_emit(sh->net, m, flow, now);
+    hg_net_emit(sh->net, m, tx, now);
 }
 
 static uint16_t env_mtu(void *arg, const struct hg_ip *remote)

@@ -100,7 +100,7 @@ static void emit(struct hg_tcp *tcp, struct rte_mbuf *m, const struct tcp_hdr *h
     m->data_len = (uint16_t)len;
     m->pkt_len += len;
     tcp->count.tx_segs++;
-    tcp->env.emit(tcp->env.arg, m, flow, tcp->now);
+    tcp->env.emit(tcp->env.arg, m, &(struct hg_tx){.flow = flow}, tcp->now);
 }
 
 static struct rte_mbuf *header_mbuf(struct hg_tcp *tcp)

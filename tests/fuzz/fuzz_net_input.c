@@ -164,7 +164,8 @@ static void send_to(unsigned host)
     struct hg_flow flow = {.local = hg_ip_from_v4(SELF),
                            .remote = hg_ip_from_v4((SELF & ~255u) + host)};
 
-    hg_net_emit(node.net, chain_mbuf(tcp, sizeof tcp, sizeof tcp), &flow, node.now);
+    hg_net_emit(node.net, chain_mbuf(tcp, sizeof tcp, sizeof tcp), &(struct hg_tx){.flow = &flow},
+                node.now);
     drain();
 }
 

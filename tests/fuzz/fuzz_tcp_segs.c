@@ -70,12 +70,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     struct tcp_hdr h;
 
     (void)arg;
-    (void)flow;
+    (void)tx;
     (void)now;
     check(tcp_hdr_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, &h) == 0);
     check(m->pkt_len <= 1460 + 20u && m->nb_segs <= 8);

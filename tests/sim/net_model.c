@@ -122,8 +122,9 @@ static void enqueue(struct net_model *net, unsigned from, struct net_packet *p)
 }
 
 void net_model_send(struct net_model *net, unsigned from, struct rte_mbuf *m,
-                    const struct hg_flow *flow, hg_ns now)
+                    const struct hg_tx *tx, hg_ns now)
 {
+    const struct hg_flow *flow = tx->flow;
     const struct net_link *link = &net->link[from];
     struct net_packet p = {
         .m = m,
@@ -131,6 +132,7 @@ void net_model_send(struct net_model *net, unsigned from, struct rte_mbuf *m,
                  .remote = flow->local,
                  .lport = flow->rport,
                  .rport = flow->lport},
+        .ecn = tx->ecn,
     };
 
     net->stats.sent++;

@@ -33,6 +33,7 @@ struct net_packet {
     uint64_t order; /* of sending: ties keep it */
     struct rte_mbuf *m;
     struct hg_flow flow; /* as the receiver sees it */
+    uint8_t ecn;         /* IP ECN bits */
 };
 
 /* Packets on their way to one host, earliest on top. */
@@ -66,7 +67,7 @@ void net_model_fini(struct net_model *net);
 
 /* Takes m, a TCP segment sent by host `from`. */
 void net_model_send(struct net_model *net, unsigned from, struct rte_mbuf *m,
-                    const struct hg_flow *flow, hg_ns now);
+                    const struct hg_tx *tx, hg_ns now);
 
 /* Time of the next arrival; 0: nothing on its way. */
 hg_ns net_model_next(const struct net_model *net);

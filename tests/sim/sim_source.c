@@ -132,9 +132,9 @@ static void volume_news(void *arg, uint32_t volume, const char *why)
     MUST(why == NULL);
 }
 
-static void emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
-    hg_net_emit(((struct sim_source *)arg)->net, m, flow, now);
+    hg_net_emit(((struct sim_source *)arg)->net, m, tx, now);
 }
 
 static uint16_t mtu(void *arg, const struct hg_ip *remote)

@@ -79,11 +79,11 @@ static const struct hg_ip *host_ip(unsigned id)
     return &ip[id];
 }
 
-static void emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     struct host *host = arg;
 
-    net_model_send(&host->sim->net, host->id, m, flow, now);
+    net_model_send(&host->sim->net, host->id, m, tx, now);
 }
 
 static uint16_t mtu(void *arg, const struct hg_ip *remote)
@@ -275,7 +275,7 @@ static void deliver(struct sim *sim, struct host *host)
     while (n < HG_ARRAY_LEN(segs) && net_model_receive(&sim->net, host->id, sim->now, &p)) {
         struct rte_mbuf *m = to_rx_buffer(sim, p.m);
         if (m)
-            segs[n++] = (struct hg_seg){.kind = HG_SEG_TCP, .m = m, .flow = p.flow};
+            segs[n++] = (struct hg_seg){.kind = HG_SEG_TCP, .m = m, .flow = p.flow, .ecn = p.ecn};
     }
     hg_tcp_input(host->tcp, segs, n, sim->now);
 }

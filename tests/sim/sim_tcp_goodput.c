@@ -80,11 +80,11 @@ struct end {
     unsigned id;
 };
 
-static void emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     const struct end *end = arg;
 
-    net_model_send(&end->sim->net, end->id, m, flow, now);
+    net_model_send(&end->sim->net, end->id, m, tx, now);
 }
 
 static uint16_t mtu(void *arg, const struct hg_ip *remote)
@@ -125,7 +125,7 @@ static void deliver(struct sim *sim, unsigned host)
     unsigned n = 0;
 
     while (n < HG_ARRAY_LEN(segs) && net_model_receive(&sim->net, host, sim->now, &p))
-        segs[n++] = (struct hg_seg){.kind = HG_SEG_TCP, .m = p.m, .flow = p.flow};
+        segs[n++] = (struct hg_seg){.kind = HG_SEG_TCP, .m = p.m, .flow = p.flow, .ecn = p.ecn};
     hg_tcp_input(sim->tcp[host], segs, n, sim->now);
 }
 

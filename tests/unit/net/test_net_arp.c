@@ -16,7 +16,7 @@ static void emit(struct rig *rig, uint32_t to)
     struct hg_flow flow = {
         .local = hg_ip_from_v4(IP_SELF), .remote = hg_ip_from_v4(to), .lport = 1500, .rport = 9};
 
-    hg_net_emit(rig->net, m, &flow, rig->now);
+    hg_net_emit(rig->net, m, &(struct hg_tx){.flow = &flow}, rig->now);
 }
 
 /* Lets time pass in steps of 10 ms, as the shard's loop would. */

@@ -49,7 +49,7 @@ static void emit(struct rig *rig, uint32_t to, unsigned payload, unsigned seg_le
 {
     struct hg_flow flow = flow_to(to);
 
-    hg_net_emit(rig->net, segment(rig, payload, seg_len), &flow, rig->now);
+    hg_net_emit(rig->net, segment(rig, payload, seg_len), &(struct hg_tx){.flow = &flow}, rig->now);
 }
 
 static void open_known(struct rig *rig, void (*tweak)(struct rig *, struct hg_net_cfg *))
@@ -276,7 +276,7 @@ static void test_no_buffer_to_make_flat(void)
     m = segment(&rig, 100, 50);
     while ((all[n] = rte_pktmbuf_alloc(rig.pool)) != NULL)
         n++;
-    hg_net_emit(rig.net, m, &flow, rig.now);
+    hg_net_emit(rig.net, m, &(struct hg_tx){.flow = &flow}, rig.now);
     CU_ASSERT_EQUAL(rig_counters(&rig)->tx_no_mbuf, 1);
     while (n > 0)
         rte_pktmbuf_free(all[--n]);
@@ -317,7 +317,7 @@ static void test_clones_are_left_alone(void)
     kept = rig_mbuf(&rig, data, sizeof data, 0);
     m = segment(&rig, 0, 0);
     CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_chain(m, rte_pktmbuf_clone(kept, clones)), 0);
-    hg_net_emit(rig.net, m, &flow, rig.now);
+    hg_net_emit(rig.net, m, &(struct hg_tx){.flow = &flow}, rig.now);
     rig_sent(&rig, 0, &f);
     CU_ASSERT_EQUAL(memcmp(f.b + 54, data, sizeof data), 0);
     CU_ASSERT_EQUAL(plain_tcp_sum(f.b + 14), 0);

@@ -39,7 +39,7 @@ static struct rte_mempool *pool(const char *name, uint16_t room)
     return p;
 }
 
-static void emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_ns now)
+static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     struct rig *rig = arg;
     struct rig_out *o = &rig->out[rig->n_out];
@@ -50,7 +50,8 @@ static void emit(void *arg, struct rte_mbuf *m, const struct hg_flow *flow, hg_n
     CU_ASSERT_EQUAL(tcp_hdr_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, &o->h), 0);
     CU_ASSERT(rte_pktmbuf_headroom(m) >= HG_NET_HEADROOM);
     CU_ASSERT_EQUAL(rte_mbuf_check(m, 1, &(const char *){NULL}), 0);
-    o->flow = *flow;
+    o->flow = *tx->flow;
+    o->ecn = tx->ecn;
     o->len = m->pkt_len - o->h.len;
     o->mbufs = m->nb_segs;
     CU_ASSERT_FATAL(o->len <= sizeof o->data);

@@ -20,6 +20,7 @@
 struct rig_out {
     struct tcp_hdr h;
     struct hg_flow flow;
+    uint8_t ecn;
     uint32_t len; /* payload bytes */
     uint8_t data[2048];
     unsigned mbufs;
