@@ -31,6 +31,11 @@ struct hg_tcp_env {
     void *arg;
 };
 
+enum hg_tcp_cc { HG_TCP_CC_CUBIC, HG_TCP_CC_NEWRENO };      /* RFC 9438, RFC 5681 */
+enum hg_tcp_syn_order { HG_TCP_SYN_LINUX, HG_TCP_SYN_BSD }; /* order of options in a SYN */
+/* RFC 3168: agree when asked, never, ask. */
+enum hg_tcp_ecn { HG_TCP_ECN_ACCEPT, HG_TCP_ECN_OFF, HG_TCP_ECN_ASK };
+
 /* Zero in a field means the default in brackets. */
 struct hg_tcp_cfg {
     uint32_t conns_max;     /* connections in all states, TIME-WAIT included [16384] */
@@ -42,15 +47,20 @@ struct hg_tcp_cfg {
     uint64_t rcv_mem_max;   /* bytes of packet buffers held by all receive queues [256 MiB];
                              * near it windows shrink; at it out-of-order data is dropped first */
     uint32_t snd_buf;       /* unacknowledged + unsent bytes per connection [4 MiB] */
-    uint16_t mss;           /* largest MSS we offer and use; [MTU - 40] */
-    hg_ns rto_min;          /* [200 ms] RFC 6298, Linux's floor instead of 1 s */
-    hg_ns rto_max;          /* [60 s] */
-    hg_ns delack;           /* [40 ms] */
-    hg_ns msl;              /* [15 s]; TIME-WAIT lasts 2 MSL */
-    hg_ns keepalive_idle;   /* [75 s]; then every idle/5, five probes (RFC 1122 4.2.3.6) */
-    hg_ns syn_timeout;      /* [10 s] a handshake that is not done by then is dropped */
-    uint8_t syn_retries;    /* [5] */
-    uint8_t retries;        /* [12] retransmissions without progress before the connection dies */
+    uint8_t init_cwnd;      /* segments of the first window [RFC 6928: 10] */
+    enum hg_tcp_cc cc;      /* [CUBIC] */
+    enum hg_tcp_ecn ecn;    /* [accept] */
+    enum hg_tcp_syn_order syn_order; /* [Linux: MSS, SACK, TS, WS] */
+    uint16_t mss;                    /* largest MSS we offer and use; [MTU - 40] */
+    hg_ns rto_min;                   /* [200 ms] RFC 6298, Linux's floor instead of 1 s */
+    hg_ns rto_max;                   /* [60 s] */
+    hg_ns delack;                    /* [40 ms] */
+    uint8_t delack_segs;             /* [2] full segments after which an ACK is not delayed */
+    hg_ns msl;                       /* [15 s]; TIME-WAIT lasts 2 MSL */
+    hg_ns keepalive_idle;            /* [75 s]; then every idle/5, five probes (RFC 1122 4.2.3.6) */
+    hg_ns syn_timeout;               /* [10 s] a handshake that is not done by then is dropped */
+    uint8_t syn_retries;             /* [5] */
+    uint8_t retries; /* [12] retransmissions without progress before the connection dies */
     bool no_timestamps, no_sack, no_wscale; /* for tests */
     uint64_t secret[2];                     /* of the ISN function (RFC 6528) and of the hash */
     struct rte_mempool *hdr_pool;           /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
@@ -210,6 +220,14 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(handshake_timeouts, "handshakes given up")                                                   \
     X(dead_peers, "connections ended because the peer stopped answering")                          \
     X(time_wait_recycled, "TIME-WAIT connections ended early to make room")                        \
+    X(tail_loss_probes, "probes of the last segments' fate sent before the timer expired")         \
+    X(tlp_repairs, "losses that a tail loss probe repaired")                                       \
+    X(reordering_seen, "ACKs that showed segments to have overtaken each other")                   \
+    X(spurious_recoveries, "recoveries undone because nothing had been lost")                      \
+    X(rx_dsack, "reports of segments that arrived twice (RFC 2883)")                               \
+    X(sack_reneged, "times a peer threw away what it had reported by SACK")                        \
+    X(ecn_reductions, "times the window was reduced because of an ECN echo")                       \
+    X(ecn_ce, "segments marked as having met congestion (ECN)")                                    \
     X(no_mbuf, "segments not sent because a packet pool was empty")
 
 struct hg_tcp_counters {

@@ -39,6 +39,7 @@ static void fill_defaults(struct hg_tcp_cfg *cfg)
     default64(&cfg->msl, HG_SEC(15));
     default64(&cfg->keepalive_idle, HG_SEC(75));
     default64(&cfg->syn_timeout, HG_SEC(10));
+    cfg->delack_segs = cfg->delack_segs ? cfg->delack_segs : 2;
     cfg->syn_retries = cfg->syn_retries ? cfg->syn_retries : 5;
     cfg->retries = cfg->retries ? cfg->retries : 12;
 }

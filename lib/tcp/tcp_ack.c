@@ -5,8 +5,6 @@
  */
 #include "tcp_priv.h"
 
-#define RTT_TICKS_MAX (1u << 17) /* two minutes of the timestamp clock; more is nonsense */
-
 /* Data or FIN that has not been sent yet. */
 static bool has_unsent(const struct hg_tcp_conn *conn)
 {
@@ -50,30 +48,6 @@ void tcp_ack_window(struct hg_tcp_conn *conn, const struct tcp_seg *s)
         conn->tries = 0;
 }
 
-/* RFC 6298 with Karn's rule: a segment sent once is timed; while something is being sent again,
- * the echoed timestamp tells which copy was acknowledged (RFC 7323 4.1). */
-static void measure_rtt(struct hg_tcp_conn *conn, const struct tcp_seg *s)
-{
-    struct hg_tcp *tcp = conn->tcp;
-    hg_ns sample;
-
-    if (conn->rtt_start) {
-        if (seq_lt(s->h.ack, conn->rtt_seq))
-            return;
-        sample = tcp->now - conn->rtt_start;
-        conn->rtt_start = 0;
-    } else if (conn->flags & TCP_F_TS && s->h.ts_ecr &&
-               (conn->rtt.shift || conn->cc.phase != TCP_CC_OPEN)) {
-        uint32_t ticks = tcp->ts_now + conn->ts_offset - s->h.ts_ecr;
-        if (ticks > RTT_TICKS_MAX)
-            return;
-        sample = (hg_ns)ticks << HG_WHEEL_SHIFT;
-    } else {
-        return;
-    }
-    tcp_rtt_sample(&conn->rtt, sample, tcp->cfg.rto_min, tcp->cfg.rto_max);
-}
-
 /* Space in the send buffer came back. WRITABLE at half of it serves a service that keeps the
  * buffer full; once more when it is empty serves one whose next write needs more than half. */
 static void check_writable(struct hg_tcp_conn *conn)
@@ -90,27 +64,71 @@ static void check_writable(struct hg_tcp_conn *conn)
     }
 }
 
+/* RFC 2883 4: the first block reports a duplicate if it lies below the acknowledgement, or within
+ * the second block. Returns its bytes. */
+static uint32_t find_dsack(const struct hg_tcp_conn *conn, const struct tcp_hdr *h)
+{
+    const struct tcp_block *b = h->sack;
+    bool below = seq_le(b[0].hi, h->ack);
+    bool within = h->n_sack > 1 && seq_ge(b[0].lo, b[1].lo) && seq_le(b[0].hi, b[1].hi);
+
+    if (!seq_lt(b[0].lo, b[0].hi) || !(below || within) ||
+        seq_lt(b[0].lo, conn->snd_una - conn->snd_wnd_max))
+        return 0;
+    conn->tcp->count.rx_dsack++;
+    return b[0].hi - b[0].lo;
+}
+
+static void take_sack(struct hg_tcp_conn *conn, const struct tcp_seg *s, struct tcp_ack_event *ev)
+{
+    if (!(conn->flags & TCP_F_SACK) || !s->h.n_sack)
+        return;
+    ev->dsack = find_dsack(conn, &s->h);
+    for (unsigned i = ev->dsack != 0; i < s->h.n_sack; i++)
+        tcp_sent_sack(&conn->sent, s->h.sack[i], &ev->d);
+}
+
+static struct tcp_ack_event begin_event(const struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    return (struct tcp_ack_event){
+        .d.fack = conn->sent.fack,
+        .ece = (conn->flags & TCP_F_ECN) && (s->h.flags & TCP_ECE),
+        .has_echo = (conn->flags & TCP_F_TS) && s->h.ts_ecr,
+        .echo = s->h.ts_ecr,
+    };
+}
+
+/* RFC 6298 5.2 and 5.3, and the probe instead of the time-out (RFC 8985 7.2). */
+static void restart_timers(struct hg_tcp_conn *conn)
+{
+    if (conn->snd_una == conn->snd_nxt) {
+        tcp_timer_clear(conn, TCP_T_RTX);
+        tcp_timer_clear(conn, TCP_T_LOSS);
+        conn->reo_armed = false;
+        return;
+    }
+    tcp_timer_rtx_restart(conn);
+    tcp_loss_arm_probe(conn);
+}
+
 static bool ack_new(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 {
     uint32_t ack = s->h.ack;
-    uint32_t acked = ack - conn->snd_una, flight = conn->snd_nxt - conn->snd_una;
+    struct tcp_ack_event ev = begin_event(conn, s);
 
+    ev.acked = ack - conn->snd_una;
     conn->snd_una = ack;
     tcp_sndq_ack(conn, ack);
-    tcp_sack_advance(&conn->sack, ack);
-    if (conn->flags & TCP_F_SACK && s->h.n_sack)
-        tcp_sack_blocks(&conn->sack, tcp_span(conn), s->h.sack, s->h.n_sack);
-    measure_rtt(conn, s);
+    if (tcp_sent_ack(&conn->sent, ack, &ev.d))
+        conn->tcp->count.sack_reneged++;
+    take_sack(conn, s, &ev);
     conn->tries = 0;
     tcp_ack_window(conn, s);
-    tcp_loss_ack(conn, acked, flight);
-    if (conn->snd_una == conn->snd_nxt)
-        tcp_timer_clear(conn, TCP_T_RTX); /* RFC 6298 5.2 */
-    else
-        tcp_timer_rtx_restart(conn); /* RFC 6298 5.3 */
+    tcp_loss_ack(conn, &ev);
+    restart_timers(conn);
     if (conn->flags & (TCP_F_SND_LOW | TCP_F_SND_DRAIN))
         check_writable(conn);
-    if (has_unsent(conn) || tcp_sack_any_lost(&conn->sack, ack))
+    if (has_unsent(conn) || conn->sent.lost)
         tcp_output_want(conn);
     if (conn->flags & TCP_F_FIN_SENT && conn->snd_una == conn->snd_nxt)
         return tcp_close_fin_acked(conn);
@@ -120,24 +138,30 @@ static bool ack_new(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 /* ACK of SND.UNA while something is in flight. */
 static void ack_again(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 {
-    uint32_t flight = conn->snd_nxt - conn->snd_una;
-    bool dup;
+    struct tcp_ack_event ev = begin_event(conn, s);
 
-    if (conn->flags & TCP_F_SACK) {
-        /* RFC 6675 2: with SACK a duplicate is one that reports something new. */
-        dup = s->h.n_sack && tcp_sack_blocks(&conn->sack, tcp_span(conn), s->h.sack, s->h.n_sack);
-    } else {
-        dup = !s->len && !(s->h.flags & TCP_FIN) &&
-              (uint32_t)s->h.wnd << conn->snd_wscale == conn->snd_wnd;
-    }
+    take_sack(conn, s, &ev);
+    /* RFC 6675 2: with SACK a duplicate is one that reports something new. */
+    ev.dup = conn->flags & TCP_F_SACK ? ev.d.bytes != 0
+                                      : !s->len && !(s->h.flags & TCP_FIN) &&
+                                            (uint32_t)s->h.wnd << conn->snd_wscale == conn->snd_wnd;
     tcp_ack_window(conn, s);
-    if (!dup)
+    conn->tcp->count.dup_acks += ev.dup;
+    if (!ev.dup && !ev.dsack && !ev.ece && !conn->tlp_out)
         return;
-    conn->tcp->count.dup_acks++;
-    if (conn->cc.dupacks < UINT8_MAX)
-        conn->cc.dupacks++;
-    tcp_loss_ack(conn, 0, flight);
+    tcp_loss_ack(conn, &ev);
     tcp_output_want(conn);
+}
+
+/* ACK of everything once more: only what arrived twice is news. */
+static void ack_idle(struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    struct tcp_ack_event ev = begin_event(conn, s);
+
+    take_sack(conn, s, &ev);
+    tcp_ack_window(conn, s);
+    if (ev.dsack || conn->tlp_out)
+        tcp_loss_ack(conn, &ev);
 }
 
 bool tcp_ack_input(struct hg_tcp_conn *conn, const struct tcp_seg *s)
@@ -150,10 +174,12 @@ bool tcp_ack_input(struct hg_tcp_conn *conn, const struct tcp_seg *s)
         return false;
     }
     if (likely(ack == conn->snd_una)) {
-        if (likely(conn->snd_una == conn->snd_nxt))
-            tcp_ack_window(conn, s);
-        else
+        if (unlikely(conn->snd_una != conn->snd_nxt))
             ack_again(conn, s);
+        else if (unlikely(s->h.n_sack || conn->tlp_out))
+            ack_idle(conn, s);
+        else
+            tcp_ack_window(conn, s);
         return true;
     }
     if (seq_gt(ack, conn->snd_una) && seq_le(ack, conn->snd_nxt))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* NewReno: see tcp_cc.h. */
+/* What all algorithms share: see tcp_cc.h. */
 #include "tcp_cc.h"
 
 static uint32_t min32(uint32_t a, uint32_t b)
@@ -17,60 +17,55 @@ uint32_t tcp_cc_initial_window(uint32_t mss)
     return min32(10 * mss, max32(2 * mss, 14600));
 }
 
-void tcp_cc_init(struct tcp_cc *cc, uint32_t mss, uint32_t max)
+void tcp_cc_init(struct tcp_cc *cc, const struct tcp_cc_ops *ops, uint32_t mss, uint32_t max)
 {
-    *cc = (struct tcp_cc){.ssthresh = UINT32_MAX};
+    *cc = (struct tcp_cc){.ops = ops, .ssthresh = UINT32_MAX};
     cc->max = max32(max, 2 * mss);
     cc->cwnd = min32(tcp_cc_initial_window(mss), cc->max);
+    ops->init(cc);
 }
 
-void tcp_cc_ack(struct tcp_cc *cc, uint32_t acked, uint32_t in_flight, uint32_t mss)
+/* One ACK may stand for many segments, since receivers (ours among them) acknowledge once per
+ * burst; so all of it counts, not RFC 3465's two segments. */
+static void slow_start(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 {
-    if (cc->cwnd < cc->ssthresh) {
-        /* Slow start. One ACK may stand for many segments, since receivers (ours among them)
-         * acknowledge once per burst; so all of it counts, not RFC 3465's two segments. After a
-         * time-out in_flight is small although the window is in use. */
-        if (cc->phase == TCP_CC_LOSS || 2 * (uint64_t)in_flight >= cc->cwnd)
-            cc->cwnd = min32(cc->cwnd + acked, cc->max);
+    if (cc->phase == TCP_CC_OPEN && !tcp_hystart_ack(&cc->hystart, ack->una, ack->nxt, ack->rtt)) {
+        cc->ssthresh = cc->cwnd;
+        cc->hystart.done = true;
         return;
     }
-    if (cc->phase == TCP_CC_OPEN && (uint64_t)in_flight + mss < cc->cwnd)
+    if (!ack->full && cc->phase == TCP_CC_OPEN)
         return;
-    /* Congestion avoidance: a segment for each window's worth of acknowledged bytes. */
-    cc->acked += acked;
-    if (cc->acked >= cc->cwnd) {
-        cc->acked -= cc->cwnd;
-        cc->cwnd = min32(cc->cwnd + mss, cc->max);
-    }
+    cc->acked += ack->acked;
+    uint32_t divisor = tcp_hystart_divisor(&cc->hystart), grow = cc->acked / divisor;
+    cc->acked -= grow * divisor;
+    cc->cwnd = min32(cc->cwnd + grow, cc->max);
 }
 
-void tcp_cc_enter_recovery(struct tcp_cc *cc, uint32_t flight, uint32_t nxt, uint32_t mss)
+void tcp_cc_ack(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 {
-    cc->ssthresh = max32(flight / 2, 2 * mss);
-    cc->cwnd = cc->ssthresh;
+    if (cc->cwnd < cc->ssthresh)
+        slow_start(cc, ack);
+    else if (ack->full || cc->phase == TCP_CC_LOSS)
+        cc->ops->avoid(cc, ack);
+    cc->cwnd = min32(cc->cwnd, cc->max);
+}
+
+void tcp_cc_congestion(struct tcp_cc *cc, enum tcp_cc_phase phase, uint32_t flight, uint32_t mss)
+{
+    cc->ssthresh = cc->ops->reduce(cc, flight, mss);
     cc->acked = 0;
-    cc->recover = nxt;
-    cc->phase = TCP_CC_RECOVERY;
+    cc->phase = (uint8_t)phase;
+    cc->hystart.done = true;
 }
 
-void tcp_cc_timeout(struct tcp_cc *cc, uint32_t flight, uint32_t nxt, uint32_t mss, bool first)
+void tcp_cc_timeout(struct tcp_cc *cc, uint32_t flight, uint32_t mss, bool first)
 {
     if (first)
-        cc->ssthresh = max32(flight / 2, 2 * mss);
+        cc->ssthresh = cc->ops->reduce(cc, flight, mss);
     cc->cwnd = mss;
     cc->acked = 0;
-    cc->recover = nxt;
     cc->phase = TCP_CC_LOSS;
     cc->dupacks = 0;
-}
-
-void tcp_cc_leave(struct tcp_cc *cc)
-{
-    cc->phase = TCP_CC_OPEN;
-    cc->dupacks = 0;
-}
-
-void tcp_cc_idle(struct tcp_cc *cc, uint32_t mss)
-{
-    cc->cwnd = min32(cc->cwnd, tcp_cc_initial_window(mss));
+    cc->hystart.done = true;
 }

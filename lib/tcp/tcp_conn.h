@@ -29,11 +29,13 @@
 #ifndef HEADGATE_TCP_CONN_H
 #define HEADGATE_TCP_CONN_H
 
-#include "tcp_cc.h"
+#include "tcp_cwv.h"
+#include "tcp_hdr.h"
+#include "tcp_prr.h"
+#include "tcp_rack.h"
 #include "tcp_reass.h"
 #include "tcp_rtt.h"
 #include "tcp_rxlist.h"
-#include "tcp_sack.h"
 
 #include <headgate/tcp.h>
 #include <headgate/wheel.h>
@@ -86,10 +88,16 @@ enum {
     TCP_F_SND_DRAIN = 1u << 22, /* WRITABLE is due once more when all is acknowledged */
     TCP_F_DSACK = 1u << 23,     /* dsack is to be reported (RFC 2883) */
     TCP_F_ZERO_WND = 1u << 24,  /* our last segment closed the window */
+    TCP_F_TLP_DUE = 1u << 25,   /* a tail loss probe is to be sent */
+    TCP_F_TLP_RTX = 1u << 26,   /* the probe on its way is a retransmission */
+    /* ECN (RFC 3168) */
+    TCP_F_ECN = 1u << 27,     /* agreed in the handshake */
+    TCP_F_ECE = 1u << 28,     /* the peer is told of a CE mark until it says CWR */
+    TCP_F_CWR_DUE = 1u << 29, /* the next new data says CWR */
 };
 
 /* Deadlines. What TCP_T_LIFE ends depends on the state: see tcp_timer.c. */
-enum tcp_timer_kind { TCP_T_RTX, TCP_T_DELACK, TCP_T_LIFE, TCP_T_RETRY, TCP_T_COUNT };
+enum tcp_timer_kind { TCP_T_RTX, TCP_T_LOSS, TCP_T_DELACK, TCP_T_LIFE, TCP_T_RETRY, TCP_T_COUNT };
 
 /* A run of mbufs, linked through rte_mbuf.next. */
 struct tcp_chain {
@@ -113,7 +121,17 @@ struct tcp_cursor {
 struct tcp_cold {
     struct tcp_ival ival[TCP_REASS_MAX];
     struct tcp_chain ooo[TCP_REASS_MAX + 1]; /* payload of ival[i]; one spare while inserting */
-    struct tcp_sacked sacked[TCP_SACK_MAX];
+};
+
+/* What to return to when a recovery proves needless: all that was sent again arrived twice, or the
+ * first copy is what the peer answered (RFC 3522). */
+struct tcp_undo {
+    uint32_t cwnd, ssthresh; /* before */
+    uint32_t marker;         /* SND.UNA when it began */
+    uint32_t again;          /* bytes sent again of which no duplicate was reported */
+    uint32_t stamp;          /* our timestamp in the first retransmission */
+    bool armed;              /* an episode is running */
+    bool resent;             /* `again` and `stamp` count */
 };
 
 struct hg_tcp_conn {
@@ -158,12 +176,19 @@ struct hg_tcp_conn {
     struct tcp_cursor new_cursor, rtx_cursor;
     uint32_t snd_mss;     /* payload and options of a segment, bytes (RFC 6691) */
     uint32_t snd_wnd_max; /* largest window the peer ever offered: RFC 5961 5.2, silly window */
-    uint32_t rtt_seq;     /* sequence number being timed, */
-    hg_ns rtt_start;      /* since then; 0: none */
+    uint32_t rtt_next;    /* when this is acknowledged the round-trip time is measured again */
+    hg_ns syn_sent;       /* the only copy of our SYN left then; 0: there are several */
     hg_ns last_tx;        /* last data segment: RFC 5681 4.1 */
     struct tcp_cc cc;
     struct tcp_rtt rtt;
-    struct tcp_sack sack;
+    struct tcp_sent sent;
+    struct tcp_rack rack;
+    struct tcp_prr prr;
+    struct tcp_cwv cwv;
+    struct tcp_undo undo;
+    uint32_t tlp_end; /* SND.NXT when a tail loss probe was sent, valid with tlp_out */
+    bool tlp_out;     /* one probe is not answered yet (RFC 8985 7.4: TLP.is_retrans, end_seq) */
+    bool reo_armed;   /* TCP_T_LOSS is the reordering timer, not the probe's */
 
     /* -- cold -- */
     struct tcp_cold *cold;
@@ -178,7 +203,8 @@ struct hg_tcp_conn {
     uint8_t probes;        /* keep-alive probes unanswered */
     uint8_t limited_acks;  /* ACKs sent for unacceptable segments in the current second */
     hg_ns limited_since;
-    uint64_t bytes_out, segs_out, retransmits;
+    uint64_t bytes_out, segs_out, retransmits; /* bytes_out: first time only */
+    uint64_t bytes_sent;                       /* again included */
 } __rte_cache_aligned;
 
 _Static_assert(offsetof(struct hg_tcp_conn, rxq) == 64, "first line: key and sequence state");
@@ -216,6 +242,7 @@ struct hg_tcp {
     uint32_t rx_bufs;         /* and their number */
     uint32_t rx_bufs_max;     /* as many as tcp_rxlist.h has room for */
     struct tcp_rxblks rx_blocks;
+    struct tcp_sent_pool sent_pool;
     struct tcp_era era[2]; /* tcp_budget.c: this one and the one before */
     uint32_t era_now, level;
     hg_ns era_end;
@@ -241,6 +268,7 @@ struct tcp_seg {
     uint32_t off;       /* bytes before it in m: header, and what was cut in front */
     uint32_t len;       /* payload bytes from there */
     uint32_t hash;      /* of flow */
+    uint8_t ecn;        /* IP ECN bits */
     const struct hg_flow *flow;
 };
 

@@ -154,11 +154,14 @@ int tcp_hdr_parse(const uint8_t *p, uint32_t avail, struct tcp_hdr *out)
     return parse_options(p + TCP_HDR_LEN, p + out->len, out);
 }
 
-/* Every option is written padded to a multiple of 4. */
+/* Every option is padded to a multiple of 4; SACK-permitted takes the place of the timestamps'
+ * padding. */
 static unsigned fixed_options(const struct tcp_hdr *hdr)
 {
     return (hdr->has & TCP_HAS_MSS ? 4 : 0) + (hdr->has & TCP_HAS_WSCALE ? 4 : 0) +
-           (hdr->has & TCP_HAS_SACK_OK ? 4 : 0) + (hdr->has & TCP_HAS_TS ? 12 : 0);
+           (hdr->has & TCP_HAS_TS        ? 12
+            : hdr->has & TCP_HAS_SACK_OK ? 4
+                                         : 0);
 }
 
 unsigned tcp_hdr_sack_max(const struct tcp_hdr *hdr)
@@ -171,29 +174,48 @@ unsigned tcp_hdr_size(const struct tcp_hdr *hdr)
     return TCP_HDR_LEN + fixed_options(hdr) + (hdr->n_sack ? 4u + 8u * hdr->n_sack : 0u);
 }
 
-static uint8_t *build_options(uint8_t *p, const struct tcp_hdr *hdr)
+static uint8_t *build_wscale(uint8_t *p, const struct tcp_hdr *hdr)
+{
+    if (!(hdr->has & TCP_HAS_WSCALE))
+        return p;
+    return put32(p, (uint32_t)OPT_NOP << 24 | OPT_WSCALE << 16 | OPT_WSCALE_LEN << 8 | hdr->wscale);
+}
+
+static uint8_t *build_sack_ok_ts(uint8_t *p, const struct tcp_hdr *hdr)
+{
+    bool sack_ok = hdr->has & TCP_HAS_SACK_OK;
+    uint32_t pad = sack_ok ? OPT_SACK_OK << 8 | OPT_SACK_OK_LEN : OPT_NOP << 8 | OPT_NOP;
+
+    if (hdr->has & TCP_HAS_TS) {
+        p = put32(p, pad << 16 | OPT_TS << 8 | OPT_TS_LEN);
+        p = put32(p, hdr->ts_val);
+        return put32(p, hdr->ts_ecr);
+    }
+    return sack_ok ? put32(p, (uint32_t)(OPT_NOP << 8 | OPT_NOP) << 16 | pad) : p;
+}
+
+static uint8_t *build_sack(uint8_t *p, const struct tcp_hdr *hdr)
+{
+    if (!hdr->n_sack)
+        return p;
+    p = put32(p, (uint32_t)OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK << 8 | (2 + 8u * hdr->n_sack));
+    for (unsigned i = 0; i < hdr->n_sack; i++) {
+        p = put32(p, hdr->sack[i].lo);
+        p = put32(p, hdr->sack[i].hi);
+    }
+    return p;
+}
+
+static void build_options(uint8_t *p, const struct tcp_hdr *hdr)
 {
     if (hdr->has & TCP_HAS_MSS)
         p = put32(p, (uint32_t)OPT_MSS << 24 | OPT_MSS_LEN << 16 | hdr->mss);
-    if (hdr->has & TCP_HAS_WSCALE)
-        p = put32(p,
-                  (uint32_t)OPT_NOP << 24 | OPT_WSCALE << 16 | OPT_WSCALE_LEN << 8 | hdr->wscale);
-    if (hdr->has & TCP_HAS_SACK_OK)
-        p = put32(p, (uint32_t)OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | OPT_SACK_OK_LEN);
-    if (hdr->has & TCP_HAS_TS) {
-        p = put32(p, (uint32_t)OPT_NOP << 24 | OPT_NOP << 16 | OPT_TS << 8 | OPT_TS_LEN);
-        p = put32(p, hdr->ts_val);
-        p = put32(p, hdr->ts_ecr);
-    }
-    if (hdr->n_sack) {
-        p = put32(p,
-                  (uint32_t)OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK << 8 | (2 + 8u * hdr->n_sack));
-        for (unsigned i = 0; i < hdr->n_sack; i++) {
-            p = put32(p, hdr->sack[i].lo);
-            p = put32(p, hdr->sack[i].hi);
-        }
-    }
-    return p;
+    if (hdr->bsd_order)
+        p = build_wscale(p, hdr);
+    p = build_sack_ok_ts(p, hdr);
+    if (!hdr->bsd_order)
+        p = build_wscale(p, hdr);
+    build_sack(p, hdr);
 }
 
 unsigned tcp_hdr_build(uint8_t *p, const struct tcp_hdr *hdr)

@@ -6,6 +6,7 @@
 #ifndef HEADGATE_TCP_HDR_H
 #define HEADGATE_TCP_HDR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TCP_HDR_LEN 20     /* bytes without options */
@@ -20,6 +21,8 @@ enum {
     TCP_PSH = 0x08,
     TCP_ACK = 0x10,
     TCP_URG = 0x20,
+    TCP_ECE = 0x40, /* RFC 3168 */
+    TCP_CWR = 0x80,
 };
 
 /* Which options a header has. */
@@ -47,6 +50,7 @@ struct tcp_hdr {
     uint8_t has;    /* TCP_HAS_* */
     uint8_t wscale; /* shift; at most TCP_WSCALE_MAX after parsing */
     uint8_t n_sack; /* blocks in sack[] */
+    bool bsd_order; /* building: options as BSD orders them, else as Linux does */
     struct tcp_block sack[TCP_SACK_BLOCKS];
 };
 

@@ -40,7 +40,7 @@ static void too_big(struct hg_tcp_conn *conn, uint16_t mtu)
         return;
     /* What is in flight was dropped for its size, not for congestion: sent again at once in smaller
      * pieces, without shrinking the window (RFC 1191 6.4). */
-    tcp_sack_all_lost(&conn->sack, tcp_span(conn));
+    tcp_sent_lose_all(&conn->sent);
     conn->flags |= TCP_F_FORCE_RTX;
     tcp_output_want(conn);
 }

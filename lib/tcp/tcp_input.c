@@ -13,10 +13,8 @@
 #include <rte_prefetch.h>
 
 #define BURST 16
-#define TS_STALE                                                                                   \
-    HG_SEC(24 * 24 *                                                                               \
-           3600) /* RFC 7323 5.5: TS.Recent is worth nothing after 24 days               \
-                            */
+#define ECN_CE 3                        /* RFC 3168 5: congestion experienced */
+#define TS_STALE HG_SEC(24 * 24 * 3600) /* RFC 7323 5.5: then TS.Recent is worth nothing */
 
 bool tcp_input_paws(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 {
@@ -131,6 +129,18 @@ static void process_fin(struct hg_tcp_conn *conn)
         tcp_output_ack_now(conn);
 }
 
+/* RFC 3168 6.1.3: CE marks are told the peer until it says that it slowed down. */
+static void take_ecn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    if (s->h.flags & TCP_CWR)
+        conn->flags &= ~TCP_F_ECE;
+    if (s->ecn == ECN_CE && s->len) {
+        conn->tcp->count.ecn_ce++;
+        conn->flags |= TCP_F_ECE;
+        tcp_output_ack_now(conn);
+    }
+}
+
 void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     struct hg_tcp *tcp = conn->tcp;
@@ -157,6 +167,8 @@ void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
         !check_seq_slow(conn, s))
         return;
     conn->last_rx = tcp->now;
+    if (unlikely(conn->flags & TCP_F_ECN))
+        take_ecn(conn, s);
     /* RFC 7323 4.3 (2), with the sequence number as it came. */
     if ((conn->flags & TCP_F_TS) && seq_le(s->h.seq, conn->last_ack_sent))
         conn->ts_recent = s->h.ts_val;
@@ -201,6 +213,7 @@ static void input_segment(struct hg_tcp *tcp, const struct hg_seg *seg, uint32_t
     s.m = seg->m;
     s.flow = &seg->flow;
     s.hash = hash;
+    s.ecn = seg->ecn;
     int rc = tcp_hdr_parse(rte_pktmbuf_mtod(s.m, const uint8_t *), s.m->data_len, &s.h);
     if (unlikely(rc)) {
         if (rc == -EMSGSIZE)

@@ -43,6 +43,18 @@ static uint32_t our_options(const struct hg_tcp_cfg *cfg)
            (cfg->no_wscale ? 0 : TCP_F_WSCALE);
 }
 
+/* RFC 3168 6.1.1: a SYN asks with both bits, a SYN-ACK agrees with ECE alone. */
+static void learn_ecn(struct hg_tcp_conn *conn, uint8_t flags)
+{
+    bool asked = (flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR);
+    bool agreed = (flags & (TCP_ECE | TCP_CWR | TCP_ACK)) == (TCP_ECE | TCP_ACK);
+
+    if (flags & TCP_ACK ? !agreed || conn->tries : !asked || conn->tcp->cfg.ecn == HG_TCP_ECN_OFF)
+        conn->flags &= ~TCP_F_ECN;
+    else if (!(flags & TCP_ACK))
+        conn->flags |= TCP_F_ECN;
+}
+
 static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 {
     struct hg_tcp *tcp = conn->tcp;
@@ -60,6 +72,7 @@ static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     }
     if (conn->flags & TCP_F_TS)
         conn->ts_recent = h->ts_val;
+    learn_ecn(conn, h->flags);
     own = tcp_segment_mss(tcp, &conn->flow.remote);
     mss = mss < own ? mss : own;
     conn->snd_mss = mss > TCP_MIN_MSS ? mss : TCP_MIN_MSS;
@@ -71,7 +84,9 @@ static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     conn->snd_wnd = conn->snd_wnd_max = h->wnd; /* not scaled in a SYN (RFC 7323 2.2) */
     conn->snd_wl1 = h->seq;
     conn->snd_wl2 = h->ack;
-    tcp_cc_init(&conn->cc, tcp_mss(conn), tcp->cfg.snd_buf);
+    tcp_cc_init(&conn->cc, tcp_cc_of(&tcp->cfg), tcp_mss(conn), tcp->cfg.snd_buf);
+    if (tcp->cfg.init_cwnd)
+        conn->cc.cwnd = tcp->cfg.init_cwnd * tcp_mss(conn);
 }
 
 /* Our SYN is acknowledged by s. */
@@ -83,17 +98,18 @@ static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
         tcp->n_half_open--;
     conn->state = TCP_ST_ESTABLISHED;
     conn->snd_una = s->h.ack;
-    tcp_sack_reset(&conn->sack, conn->snd_una);
+    tcp_sent_reset(&conn->sent, conn->snd_una);
     tcp_timer_clear(conn, TCP_T_RTX);
     conn->flags &= ~TCP_F_SYN_DUE;
     conn->rtt.shift = 0;
     if (conn->tries) {
         conn->rtt.rto = RTO_AFTER_SYN_LOSS;
         conn->cc.cwnd = tcp_mss(conn); /* RFC 5681 3.1: one segment after a lost SYN */
-    } else if (conn->rtt_start) {
-        tcp_rtt_sample(&conn->rtt, tcp->now - conn->rtt_start, tcp->cfg.rto_min, tcp->cfg.rto_max);
+    } else if (conn->syn_sent) {
+        tcp_rtt_sample(&conn->rtt, tcp->now - conn->syn_sent, tcp->cfg.rto_min, tcp->cfg.rto_max);
+        tcp_rack_sample(&conn->rack, conn->rtt.srtt, tcp->now);
     }
-    conn->rtt_start = 0;
+    conn->rtt_next = conn->snd_nxt;
     conn->tries = 0;
     conn->last_rx = tcp->now;
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.keepalive_idle);
@@ -271,6 +287,8 @@ void tcp_open_active(struct hg_tcp_conn *conn)
 {
     conn->state = TCP_ST_SYN_SENT;
     conn->flags |= TCP_F_ACTIVE | TCP_F_OWNED | TCP_F_SYN_DUE | our_options(&conn->tcp->cfg);
+    if (conn->tcp->cfg.ecn == HG_TCP_ECN_ASK)
+        conn->flags |= TCP_F_ECN;
     choose_numbers(conn);
     conn->snd_mss = TCP_DEFAULT_MSS;
     tcp_output_want(conn);

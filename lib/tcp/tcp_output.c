@@ -52,7 +52,7 @@ void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
         conn->rcv_mss = len;
     if (conn->flags & TCP_F_ACK_NOW)
         return;
-    if (conn->rcv_nxt - conn->last_ack_sent >= 2 * conn->rcv_mss) {
+    if (conn->rcv_nxt - conn->last_ack_sent >= conn->tcp->cfg.delack_segs * conn->rcv_mss) {
         tcp_output_ack_now(conn);
     } else if (!(conn->flags & TCP_F_ACK_DELAYED)) {
         conn->flags |= TCP_F_ACK_DELAYED;
@@ -81,36 +81,43 @@ static void out_of_mbufs(struct hg_tcp_conn *conn)
     tcp_timer_set(conn, TCP_T_RETRY, conn->tcp->now + RETRY_AFTER);
 }
 
+/* A segment with blk, which was sent before; false when a packet pool was empty. */
+static bool send_again(struct hg_tcp_conn *conn, struct tcp_block blk)
+{
+    bool fin = (conn->flags & TCP_F_FIN_SENT) && seq_gt(blk.hi, conn->sndq.end);
+    struct tcp_out out = {
+        .seq = blk.lo, .len = blk.hi - blk.lo - fin, .cursor = &conn->rtx_cursor, .again = true};
+
+    if (fin)
+        out.flags = TCP_FIN;
+    int sent = tcp_segment_send(conn, &out);
+    if (sent < 0) {
+        out_of_mbufs(conn);
+        return false;
+    }
+    if ((uint32_t)sent == out.len)
+        sent += fin;
+    tcp_loss_sent(conn, (struct tcp_block){blk.lo, blk.lo + (uint32_t)sent}, true);
+    tcp_timer_rtx_start(conn);
+    conn->retransmits++;
+    conn->tcp->count.retrans_segs++;
+    return true;
+}
+
 /* Lost data, lowest first, while less than cwnd is in flight (RFC 6675 5 C). False: new data has
  * to wait. */
 static bool send_lost(struct hg_tcp_conn *conn, uint32_t *pipe, unsigned *budget)
 {
     struct tcp_block blk;
 
-    while (tcp_sack_next(&conn->sack, tcp_span(conn), tcp_segment_room(conn), &blk)) {
+    while (tcp_sent_next_lost(&conn->sent, tcp_segment_room(conn), &blk)) {
         *pipe = tcp_loss_pipe(conn);
         if (!*budget || (*pipe && *pipe + (blk.hi - blk.lo) > conn->cc.cwnd &&
                          !(conn->flags & TCP_F_FORCE_RTX)))
             return false;
-        bool fin = (conn->flags & TCP_F_FIN_SENT) && seq_gt(blk.hi, conn->sndq.end);
-        struct tcp_out out = {
-            .seq = blk.lo, .len = blk.hi - blk.lo - fin, .cursor = &conn->rtx_cursor};
-        if (fin)
-            out.flags = TCP_FIN;
-        int sent = tcp_segment_send(conn, &out);
-        if (sent < 0) {
-            out_of_mbufs(conn);
+        if (!send_again(conn, blk))
             return false;
-        }
-        if ((uint32_t)sent == out.len)
-            sent += fin;
         conn->flags &= ~TCP_F_FORCE_RTX;
-        conn->rtt_start = 0; /* Karn: what is acknowledged next may be either copy */
-        tcp_sack_sent(&conn->sack, tcp_span(conn),
-                      (struct tcp_block){blk.lo, blk.lo + (uint32_t)sent});
-        tcp_timer_rtx_start(conn);
-        conn->retransmits++;
-        conn->tcp->count.retrans_segs++;
         (*budget)--;
     }
     conn->flags &= ~TCP_F_FORCE_RTX;
@@ -130,18 +137,16 @@ static void sent_new(struct hg_tcp_conn *conn, uint32_t len, bool fin)
 {
     struct hg_tcp *tcp = conn->tcp;
 
+    tcp_loss_sent(conn, (struct tcp_block){conn->snd_nxt, conn->snd_nxt + len + fin}, false);
     conn->snd_nxt += len + fin;
     conn->bytes_out += len;
     conn->last_tx = tcp->now;
     conn->flags &= ~TCP_F_FORCE_DATA;
     tcp->count.tx_bytes += len;
-    if (!conn->rtt_start && conn->cc.phase == TCP_CC_OPEN) {
-        conn->rtt_seq = conn->snd_nxt;
-        conn->rtt_start = tcp->now;
-    }
     if (fin)
         tcp_close_fin_sent(conn);
     tcp_timer_rtx_start(conn);
+    tcp_loss_arm_probe(conn);
 }
 
 /* The next new segment. False when nothing more can go now. */
@@ -174,6 +179,29 @@ static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
     return true;
 }
 
+/* RFC 8985 7.3: new data if the window takes it, else the last segment once more. `sent`: new data
+ * went just now, which serves as well. */
+static void send_tail_probe(struct hg_tcp_conn *conn, bool sent, unsigned *budget)
+{
+    uint32_t flight = conn->snd_nxt - conn->snd_una, mss = tcp_segment_room(conn), none = 0;
+    struct tcp_block tail = {conn->snd_nxt - (flight < mss ? flight : mss), conn->snd_nxt};
+
+    if (!*budget || !flight)
+        return;
+    conn->flags &= ~(TCP_F_TLP_DUE | TCP_F_TLP_RTX);
+    if (!sent && !send_one_new(conn, &none)) {
+        if (!send_again(conn, tail))
+            return;
+        conn->flags |= TCP_F_TLP_RTX;
+    }
+    conn->tlp_out = true;
+    conn->tlp_end = conn->snd_nxt;
+    conn->tcp->count.tail_loss_probes++;
+    tcp_timer_rtx_restart(conn);
+    tcp_timer_clear(conn, TCP_T_LOSS);
+    (*budget)--;
+}
+
 /* Nothing in flight and something to send that the window does not take: only a probe will tell us
  * that it opened, should the update get lost (RFC 9293 3.8.6.1). */
 static void check_persist(struct hg_tcp_conn *conn)
@@ -196,11 +224,14 @@ static bool send_data(struct hg_tcp_conn *conn, unsigned *budget)
 
     if (conn->snd_una == conn->snd_nxt && conn->last_tx &&
         conn->tcp->now - conn->last_tx > conn->rtt.rto)
-        tcp_cc_idle(&conn->cc, tcp_mss(conn));
+        tcp_cwv_resume(&conn->cwv, &conn->cc, tcp_mss(conn), conn->last_tx, conn->tcp->now);
     if (!send_lost(conn, &pipe, budget))
         return !*budget;
+    uint32_t nxt = conn->snd_nxt;
     while (*budget && send_one_new(conn, &pipe))
         (*budget)--;
+    if (unlikely(conn->flags & TCP_F_TLP_DUE))
+        send_tail_probe(conn, conn->snd_nxt != nxt, budget);
     if (!*budget)
         return true;
     check_persist(conn);
@@ -243,8 +274,7 @@ static void send_syn(struct hg_tcp_conn *conn)
     }
     conn->flags &= ~TCP_F_SYN_DUE;
     /* Timed only while there is one copy (Karn). */
-    conn->rtt_start = conn->tries ? 0 : conn->rtt_start ? conn->rtt_start : conn->tcp->now;
-    conn->rtt_seq = conn->snd_nxt;
+    conn->syn_sent = conn->tries ? 0 : conn->syn_sent ? conn->syn_sent : conn->tcp->now;
     tcp_timer_rtx_start(conn);
 }
 

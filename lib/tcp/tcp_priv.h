@@ -99,10 +99,24 @@ void tcp_ack_window(struct hg_tcp_conn *conn, const struct tcp_seg *s);
 
 /* ---- tcp_loss.c: recovery ---- */
 
-/* After SND.UNA moved by `acked` (0: a duplicate); in_flight as before the segment. */
-void tcp_loss_ack(struct hg_tcp_conn *conn, uint32_t acked, uint32_t in_flight);
-/* The retransmission timer expired. */
+/* What a segment told the sender. */
+struct tcp_ack_event {
+    struct tcp_delivered d;
+    uint32_t acked; /* bytes by which SND.UNA moved */
+    uint32_t dsack; /* bytes that the peer received twice; 0: it does not say so */
+    bool dup;       /* counts as a duplicate ACK of a peer without SACK */
+    bool ece;       /* ECN echo */
+    bool has_echo;  /* echo is of a segment of ours: */
+    uint32_t echo;  /* the timestamp that the peer echoes */
+};
+void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev);
+/* The retransmission timer, or TCP_T_LOSS, expired. */
 void tcp_loss_timeout(struct hg_tcp_conn *conn);
+void tcp_loss_timer(struct hg_tcp_conn *conn);
+/* Bytes were sent, for the first time or again. */
+void tcp_loss_sent(struct hg_tcp_conn *conn, struct tcp_block blk, bool again);
+/* Sets the tail loss probe's timer when one is wanted (RFC 8985 7.2). */
+void tcp_loss_arm_probe(struct hg_tcp_conn *conn);
 /* Bytes believed to be on their way. */
 uint32_t tcp_loss_pipe(const struct hg_tcp_conn *conn);
 
@@ -156,6 +170,7 @@ struct tcp_out {
     uint32_t len;              /* payload bytes of the send queue from seq on */
     uint8_t flags;             /* beside ACK */
     struct tcp_cursor *cursor; /* with len */
+    bool again;                /* the bytes were sent before */
 };
 /* Builds and emits it, with the acknowledgement and window of this moment. Returns the payload
  * bytes that went (fewer than out->len, without FIN and PSH, when the data lies in too many pieces)
@@ -197,15 +212,16 @@ static inline void tcp_timer_clear(struct hg_tcp_conn *conn, enum tcp_timer_kind
     conn->deadline[kind] = 0;
 }
 
+/* The algorithm that the configuration names. */
+static inline const struct tcp_cc_ops *tcp_cc_of(const struct hg_tcp_cfg *cfg)
+{
+    return cfg->cc == HG_TCP_CC_NEWRENO ? &tcp_cc_newreno : &tcp_cc_cubic;
+}
+
 /* Payload bytes of a full segment. */
 static inline uint32_t tcp_mss(const struct hg_tcp_conn *conn)
 {
     return conn->snd_mss - (conn->flags & TCP_F_TS ? TCP_TS_OPTION : 0);
-}
-
-static inline struct tcp_span tcp_span(const struct hg_tcp_conn *conn)
-{
-    return (struct tcp_span){.una = conn->snd_una, .nxt = conn->snd_nxt};
 }
 
 #endif /* HEADGATE_TCP_PRIV_H */

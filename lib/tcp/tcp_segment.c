@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define WND_FIELD_MAX 65535u
+#define ECN_ECT0 2 /* RFC 3168 5 */
 
 _Static_assert(RTE_PKTMBUF_HEADROOM >= HG_NET_HEADROOM, "default headroom is enough for emit");
 
@@ -93,14 +94,14 @@ uint32_t tcp_segment_room(const struct hg_tcp_conn *conn)
 
 /* Writes the header in front of the payload and lets the segment go. */
 static void emit(struct hg_tcp *tcp, struct rte_mbuf *m, const struct tcp_hdr *h,
-                 const struct hg_flow *flow)
+                 const struct hg_tx *tx)
 {
     unsigned len = tcp_hdr_build(rte_pktmbuf_mtod(m, uint8_t *), h);
 
     m->data_len = (uint16_t)len;
     m->pkt_len += len;
     tcp->count.tx_segs++;
-    tcp->env.emit(tcp->env.arg, m, &(struct hg_tx){.flow = flow}, tcp->now);
+    tcp->env.emit(tcp->env.arg, m, tx, tcp->now);
 }
 
 static struct rte_mbuf *header_mbuf(struct hg_tcp *tcp)
@@ -110,6 +111,21 @@ static struct rte_mbuf *header_mbuf(struct hg_tcp *tcp)
     if (unlikely(!m))
         tcp->count.no_mbuf++;
     return m;
+}
+
+/* RFC 3168 6.1: the echo in every segment, CWR once, and only new data may be marked (6.1.4 to
+ * 6.1.6). Returns the IP ECN bits. */
+static uint8_t set_ecn(struct hg_tcp_conn *conn, struct tcp_hdr *h, bool new_data)
+{
+    if (conn->flags & TCP_F_ECE)
+        h->flags |= TCP_ECE;
+    if (!new_data)
+        return 0;
+    if (conn->flags & TCP_F_CWR_DUE) {
+        conn->flags &= ~TCP_F_CWR_DUE;
+        h->flags |= TCP_CWR;
+    }
+    return ECN_ECT0;
 }
 
 int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
@@ -123,6 +139,7 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
         .ack = conn->rcv_nxt,
         .flags = out->flags | TCP_ACK,
     };
+    struct hg_tx tx = {.flow = &conn->flow};
     uint32_t sent = 0;
 
     if (unlikely(!m))
@@ -147,7 +164,10 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
     conn->last_ack_sent = conn->rcv_nxt;
     tcp_timer_clear(conn, TCP_T_DELACK);
     conn->segs_out++;
-    emit(tcp, m, &h, &conn->flow);
+    conn->bytes_sent += sent;
+    if (unlikely(conn->flags & TCP_F_ECN))
+        tx.ecn = set_ecn(conn, &h, sent && !out->again);
+    emit(tcp, m, &h, &tx);
     return (int)sent;
 }
 
@@ -166,6 +186,7 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
         .has = TCP_HAS_MSS,
         .mss = tcp_segment_mss(tcp, &conn->flow.remote),
         .wscale = tcp->rcv_wscale,
+        .bsd_order = tcp->cfg.syn_order == HG_TCP_SYN_BSD,
         .wnd =
             (uint16_t)(wnd < WND_FIELD_MAX ? wnd : WND_FIELD_MAX), /* never scaled: RFC 7323 2.2 */
     };
@@ -178,11 +199,13 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
         h.has |= TCP_HAS_SACK_OK;
     if (conn->flags & TCP_F_TS)
         set_timestamps(conn, &h);
+    if (conn->flags & TCP_F_ECN) /* RFC 3168 6.1.1; a SYN that got no answer is sent without */
+        h.flags |= reply ? TCP_ECE : conn->tries ? 0 : TCP_ECE | TCP_CWR;
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt + h.wnd);
     tcp_budget_promise(conn);
     conn->last_ack_sent = conn->rcv_nxt;
     conn->segs_out++;
-    emit(tcp, m, &h, &conn->flow);
+    emit(tcp, m, &h, &(struct hg_tx){.flow = &conn->flow});
     return 0;
 }
 
@@ -202,7 +225,7 @@ void tcp_segment_rst_reply(struct hg_tcp *tcp, const struct tcp_seg *s)
         h.ack = s->h.seq + s->len + !!(s->h.flags & TCP_SYN) + !!(s->h.flags & TCP_FIN);
     }
     tcp->count.tx_rst++;
-    emit(tcp, m, &h, s->flow);
+    emit(tcp, m, &h, &(struct hg_tx){.flow = s->flow});
 }
 
 void tcp_segment_rst(struct hg_tcp_conn *conn)
@@ -220,5 +243,5 @@ void tcp_segment_rst(struct hg_tcp_conn *conn)
         return;
     conn->tcp->count.tx_rst++;
     conn->segs_out++;
-    emit(conn->tcp, m, &h, &conn->flow);
+    emit(conn->tcp, m, &h, &(struct hg_tx){.flow = &conn->flow});
 }

@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Connections that can have much in flight at once, or losses; beyond it they recover less well. */
+#define SENT_TABLES 8192u
+
 static bool flow_equal(const struct hg_flow *a, const struct hg_flow *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
@@ -26,7 +29,9 @@ static void conn_init(struct hg_tcp *tcp, struct hg_tcp_conn *conn)
     conn->tcp = tcp;
     conn->cold = &tcp->cold[conn - tcp->conns];
     conn->reass.iv = conn->cold->ival;
-    conn->sack.iv = conn->cold->sacked;
+    conn->sent.pool = &tcp->sent_pool;
+    tcp_sent_reset(&conn->sent, 0);
+    tcp_rack_init(&conn->rack);
 }
 
 int tcp_table_create(struct hg_tcp *tcp)
@@ -42,6 +47,7 @@ int tcp_table_create(struct hg_tcp *tcp)
     /* Counted so that buffers of half the usual size still fit. */
     tcp->rx_bufs_max = (uint32_t)(tcp->cfg.rcv_mem_max / 1024 + 64);
     int rc = tcp_rxblks_create(&tcp->rx_blocks, 2 * tcp->rx_bufs_max, n);
+    rc = rc ? rc : tcp_sent_pool_create(&tcp->sent_pool, n < SENT_TABLES ? n : SENT_TABLES);
     if (rc || !tcp->slots || !tcp->conns || !tcp->cold) {
         tcp_table_destroy(tcp);
         return -ENOMEM;
@@ -61,6 +67,7 @@ void tcp_table_destroy(struct hg_tcp *tcp)
     rte_free(tcp->conns);
     free(tcp->cold);
     tcp_rxblks_destroy(&tcp->rx_blocks);
+    tcp_sent_pool_destroy(&tcp->sent_pool);
 }
 
 struct hg_tcp_conn *tcp_table_find(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash)
@@ -149,6 +156,7 @@ void tcp_conn_free(struct hg_tcp_conn *conn)
 
     assert(conn->state == TCP_ST_CLOSED && !hg_timer_armed(&conn->timer));
     tcp_rxq_drop(conn);
+    tcp_sent_reset(&conn->sent, 0);
     tcp_budget_release(conn);
     if (conn->flags & TCP_F_ON_READY)
         TAILQ_REMOVE(&tcp->ready, conn, ready_link);

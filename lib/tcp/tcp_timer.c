@@ -6,6 +6,7 @@
  * wheel about once per delayed-ACK interval instead of twice per segment.
  *
  *   TCP_T_RTX     handshake: SYN again; data in flight: RTO; TCP_F_PERSIST: window probe
+ *   TCP_T_LOSS    reordering timer or tail loss probe (tcp_loss.c)
  *   TCP_T_DELACK  delayed ACK
  *   TCP_T_LIFE    handshake: its end; TIME-WAIT: 2 MSL; FIN-WAIT-2 without service: its end;
  *                 else keep-alive
@@ -157,6 +158,9 @@ static bool expire(struct hg_tcp_conn *conn, enum tcp_timer_kind kind)
         return expire_rtx(conn);
     case TCP_T_LIFE:
         return expire_life(conn);
+    case TCP_T_LOSS:
+        tcp_loss_timer(conn);
+        return true;
     case TCP_T_DELACK:
         tcp_output_ack_now(conn);
         return true;

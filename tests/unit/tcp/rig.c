@@ -135,6 +135,7 @@ static struct tcp_hdr build_hdr(const struct rig *rig, const struct rig_in *in)
         .wnd = in->wnd,
         .mss = RIG_MSS,
         .ts_val = in->ts_val ? in->ts_val : rig->ts,
+        .ts_ecr = in->ts_ecr,
         .n_sack = in->n_sack,
     };
 
@@ -159,7 +160,7 @@ void rig_in_only(struct rig *rig, struct rig_in in)
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     for (uint32_t i = 0; i < in.len; i++)
         p[i] = rig_byte(in.seq + i);
-    struct hg_seg seg = {.kind = HG_SEG_TCP, .m = m, .flow = flow()};
+    struct hg_seg seg = {.kind = HG_SEG_TCP, .m = m, .flow = flow(), .ecn = in.ecn};
     hg_tcp_input(rig->tcp, &seg, 1, rig->now);
 }
 
@@ -283,11 +284,12 @@ void rig_no_event(struct rig *rig)
 void rig_accept(struct rig *rig)
 {
     CU_ASSERT_EQUAL(hg_tcp_listen(rig->tcp, &local_ip, RIG_PORT, rig), 0);
-    rig_in(rig, (struct rig_in){.flags = TCP_SYN, .wnd = 60000});
+    rig_in(rig, (struct rig_in){.flags = TCP_SYN | rig->syn_flags, .wnd = 60000});
     const struct rig_out *o = rig_take(rig);
     CU_ASSERT_PTR_NOT_NULL_FATAL(o);
-    CU_ASSERT_EQUAL(o->h.flags, TCP_SYN | TCP_ACK);
+    CU_ASSERT_EQUAL(o->h.flags & ~TCP_ECE, TCP_SYN | TCP_ACK);
     rig->iss = o->h.seq;
+    rig_advance(rig, rig->rtt);
     rig_in(rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 60000});
     rig->conn = rig_event(rig, HG_TCP_EV_ACCEPTED);
     rig_expect_none(rig);

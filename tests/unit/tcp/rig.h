@@ -37,6 +37,8 @@ struct rig {
     uint32_t options; /* TCP_HAS_* the peer offers in its SYN */
     uint32_t ts;      /* the peer's timestamp clock */
     uint16_t mtu;
+    hg_ns rtt;         /* how long rig_accept() takes */
+    uint8_t syn_flags; /* of rig_accept()'s SYN beside SYN */
 };
 
 /* What arrives. Sequence numbers are offsets: seq from the peer's ISN, ack from ours; so data
@@ -49,6 +51,8 @@ struct rig_in {
     uint8_t n_sack;
     struct tcp_block sack[4]; /* offsets from our ISN */
     uint32_t ts_val;          /* 0: the rig's clock */
+    uint32_t ts_ecr;          /* 0: no echo */
+    uint8_t ecn;              /* IP ECN bits */
     bool no_ts;
 };
 
