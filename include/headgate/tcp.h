@@ -165,15 +165,40 @@ void hg_tcp_release(struct hg_tcp_conn *conn);
 /* 0, or why it closed: -ECONNRESET, -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH, -ECONNABORTED. */
 int hg_tcp_conn_error(const struct hg_tcp_conn *conn);
 
+/* What Linux tells in struct tcp_info, and a little more. Counts are of segments where they say so,
+ * else of bytes, also where Linux counts packets. */
 struct hg_tcp_info {
     struct hg_flow flow;
-    const char *state; /* RFC 9293 name: "ESTABLISHED", ... */
-    uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t cwnd, ssthresh; /* bytes */
-    uint32_t snd_mss, rcv_wnd, snd_wnd;
+    const char *state;    /* RFC 9293 name: "ESTABLISHED", ... */
+    const char *ca_state; /* "open", "cwr", "recovery", "loss" */
+    const char *cc;       /* congestion control: "cubic", "reno" */
+    bool timestamps, sack, wscale, ecn;
+    uint8_t snd_wscale, rcv_wscale;
+    uint8_t retries; /* time-outs in a row */
+    uint8_t probes;  /* keep-alive probes unanswered */
+    uint8_t backoff; /* doublings of the time-out */
+
+    uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
+    uint32_t ato_us;                                 /* delayed ACK */
+    uint32_t rcv_rtt_us; /* round trip as seen by what we receive; 0: not measured */
+    uint32_t cwnd, ssthresh;
+    uint32_t snd_mss, rcv_mss, advmss, pmtu; /* payload and options of a segment; IP packet */
+    uint32_t rcv_wnd, snd_wnd;
+    uint32_t rcv_space;   /* most bytes we would let this peer have on their way now */
     uint32_t unread, ooo; /* bytes in order and not consumed; bytes out of order */
     uint32_t unacked, unsent;
-    uint64_t bytes_in, bytes_out, segs_in, segs_out, retransmits;
+    uint32_t sacked, lost, retrans; /* of unacked: reported; lost; sent again and not answered */
+    uint32_t last_data_sent_ms, last_recv_ms;             /* ago; UINT32_MAX: never */
+    uint32_t reordering;                                  /* ACKs that showed reordering */
+    uint32_t dsack_dups;                                  /* of ours that arrived twice */
+    uint32_t rcv_ooopack;                                 /* segments that came out of order */
+    uint32_t delivered_ce;                                /* ECN echoes */
+    uint64_t delivery_rate;                               /* bytes per second acknowledged lately */
+    uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* time with data to send; of that: */
+    uint64_t bytes_in;                                    /* received in order */
+    uint64_t bytes_out;                                   /* sent, first time */
+    uint64_t bytes_acked, bytes_sent, bytes_retrans;      /* sent: again included */
+    uint64_t segs_in, segs_out, data_segs_in, data_segs_out, retransmits;
 };
 void hg_tcp_conn_info(const struct hg_tcp_conn *conn, struct hg_tcp_info *out);
 const struct hg_flow *hg_tcp_conn_flow(const struct hg_tcp_conn *conn);

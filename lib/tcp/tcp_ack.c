@@ -126,6 +126,7 @@ static bool ack_new(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     tcp_ack_window(conn, s);
     tcp_loss_ack(conn, &ev);
     restart_timers(conn);
+    tcp_info_limit(conn);
     if (conn->flags & (TCP_F_SND_LOW | TCP_F_SND_DRAIN))
         check_writable(conn);
     if (has_unsent(conn) || conn->sent.lost)

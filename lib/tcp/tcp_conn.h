@@ -96,6 +96,14 @@ enum {
     TCP_F_CWR_DUE = 1u << 29, /* the next new data says CWR */
 };
 
+/* What keeps the sender from sending more, and for how long it has (tcp_info.c). */
+enum tcp_limit { TCP_L_IDLE, TCP_L_CWND, TCP_L_RWND, TCP_L_SNDBUF, TCP_L_COUNT };
+struct tcp_limits {
+    hg_ns since;
+    hg_ns sum[TCP_L_COUNT];
+    uint8_t now; /* enum tcp_limit */
+};
+
 /* Deadlines. What TCP_T_LIFE ends depends on the state: see tcp_timer.c. */
 enum tcp_timer_kind { TCP_T_RTX, TCP_T_LOSS, TCP_T_DELACK, TCP_T_LIFE, TCP_T_RETRY, TCP_T_COUNT };
 
@@ -164,8 +172,9 @@ struct hg_tcp_conn {
     hg_ns armed_at;              /* what `timer` is set to; 0: not armed */
     TAILQ_ENTRY(hg_tcp_conn) out_link;
     TAILQ_ENTRY(hg_tcp_conn) ready_link;
-    uint32_t rcv_lowat;                     /* unread bytes from which on the service is told */
-    uint64_t segs_in, bytes_in;             /* bytes: payload in order */
+    uint32_t rcv_lowat;         /* unread bytes from which on the service is told */
+    uint64_t segs_in, bytes_in; /* bytes: payload in order */
+    uint64_t data_segs_in;
     uint32_t promised, counted, budget_era; /* tcp_budget.c */
     struct tcp_reass reass;                 /* intervals beside cold->ooo[] */
     uint32_t fin_seq;                       /* of the peer's FIN, with TCP_F_FIN_SEEN */
@@ -205,6 +214,9 @@ struct hg_tcp_conn {
     hg_ns limited_since;
     uint64_t bytes_out, segs_out, retransmits; /* bytes_out: first time only */
     uint64_t bytes_sent;                       /* again included */
+    uint64_t data_segs_out;
+    uint32_t dsacks, reorderings, ooo_segs, ce_echoes; /* see struct hg_tcp_info */
+    struct tcp_limits limits;
 } __rte_cache_aligned;
 
 _Static_assert(offsetof(struct hg_tcp_conn, rxq) == 64, "first line: key and sequence state");

@@ -85,6 +85,7 @@ static bool check_seq_slow(struct hg_tcp_conn *conn, struct tcp_seg *s)
 static void text_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     tcp_rxq_out_of_order(conn, s);
+    conn->ooo_segs++;
     if (conn->acks_due < UINT8_MAX)
         conn->acks_due++;
     tcp_output_ack_now(conn); /* RFC 5681 4.2 */
@@ -180,8 +181,11 @@ void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
         conn->fin_seq = s->seq + s->len;
         conn->flags |= TCP_F_FIN_SEEN;
     }
-    if (s->len && !process_text(conn, s))
-        return;
+    if (s->len) {
+        conn->data_segs_in++;
+        if (!process_text(conn, s))
+            return;
+    }
     /* Step 8: FIN. */
     if (unlikely(conn->flags & TCP_F_FIN_SEEN))
         process_fin(conn);

@@ -310,8 +310,10 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
     uint32_t lost = conn->sent.lost;
     hg_ns rtt = tcp_rack_update(&conn->rack, &ev->d, conn->tcp->now, echo_fits(conn, ev));
 
-    if (conn->rack.reordering && ev->d.reordered)
-        conn->tcp->count.reordering_seen++;
+    conn->tcp->count.reordering_seen += ev->d.reordered;
+    conn->reorderings += ev->d.reordered;
+    conn->dsacks += ev->dsack != 0;
+    conn->ce_echoes += ev->ece;
     measure_rtt(conn, ev, rtt);
     if (ev->dsack)
         tcp_rack_dsack(&conn->rack, conn->snd_una, conn->snd_nxt);

@@ -232,6 +232,7 @@ static bool send_data(struct hg_tcp_conn *conn, unsigned *budget)
         (*budget)--;
     if (unlikely(conn->flags & TCP_F_TLP_DUE))
         send_tail_probe(conn, conn->snd_nxt != nxt, budget);
+    tcp_info_limit(conn);
     if (!*budget)
         return true;
     check_persist(conn);

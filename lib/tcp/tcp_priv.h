@@ -204,6 +204,8 @@ void tcp_icmp_input(struct hg_tcp *tcp, const struct hg_seg *seg);
 /* ---- tcp_info.c ---- */
 
 const char *tcp_state_name(unsigned state);
+/* The sender did what it could: notes what it waits for now. */
+void tcp_info_limit(struct hg_tcp_conn *conn);
 
 /* ---- small things used everywhere ---- */
 

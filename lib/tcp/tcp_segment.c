@@ -165,6 +165,7 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
     tcp_timer_clear(conn, TCP_T_DELACK);
     conn->segs_out++;
     conn->bytes_sent += sent;
+    conn->data_segs_out += sent != 0;
     if (unlikely(conn->flags & TCP_F_ECN))
         tx.ecn = set_ecn(conn, &h, sent && !out->again);
     emit(tcp, m, &h, &tx);

@@ -387,3 +387,13 @@ uint32_t tcp_sent_reports(const struct tcp_sent *s)
         n += !!(s->r[i].flags & TCP_R_SACKED);
     return n;
 }
+
+uint32_t tcp_sent_again_bytes(const struct tcp_sent *s)
+{
+    uint32_t bytes = 0;
+
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->r[i].flags == TCP_R_RTX)
+            bytes += length(s, i);
+    return bytes;
+}

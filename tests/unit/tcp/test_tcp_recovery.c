@@ -339,6 +339,58 @@ static void test_retransmissions_carry_no_mark(void)
     rig_fini(&rig);
 }
 
+/* ---- numbers ---- */
+
+static void test_info_tells_what_happened(void)
+{
+    start();
+    struct hg_tcp_info i = info();
+    CU_ASSERT_STRING_EQUAL(i.cc, "cubic");
+    CU_ASSERT_STRING_EQUAL(i.ca_state, "open");
+    CU_ASSERT(i.timestamps && i.sack && i.wscale && !i.ecn);
+    CU_ASSERT_EQUAL(i.min_rtt_us, 20000);
+    CU_ASSERT_EQUAL(i.pmtu, RIG_MSS + 40);
+    CU_ASSERT_EQUAL(i.busy_us, 0);
+    send(10);
+    rig_send(&rig, 1 + 10 * FULL, 5 * FULL);
+    rig_poll(&rig);
+    rig_advance(&rig, RTT - HG_MS(1));
+    in(1, segs(1, 5), none);
+    rig_skip(&rig);
+    i = info();
+    CU_ASSERT_STRING_EQUAL(i.ca_state, "recovery");
+    CU_ASSERT_EQUAL(i.sacked, 4 * FULL);
+    CU_ASSERT_EQUAL(i.retrans, FULL);
+    CU_ASSERT_EQUAL(i.lost, 0);
+    CU_ASSERT_EQUAL(i.bytes_retrans, FULL);
+    CU_ASSERT_EQUAL(i.bytes_acked, 0);
+    CU_ASSERT_EQUAL(i.data_segs_out, i.bytes_sent / FULL);
+    CU_ASSERT_EQUAL(i.last_data_sent_ms <= 19, 1);
+    CU_ASSERT_EQUAL(i.busy_us, 19000);
+    CU_ASSERT_EQUAL(i.rwnd_limited_us, 0);
+    ack(1 + 10 * FULL);
+    CU_ASSERT_EQUAL(info().bytes_acked, 10 * FULL);
+    rig_fini(&rig);
+}
+
+static void test_info_tells_that_the_peer_does_not_read(void)
+{
+    start();
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 0});
+    rig_send(&rig, 1, 3 * FULL);
+    rig_poll(&rig);
+    rig_advance(&rig, HG_MS(100));
+    rig_poll(&rig);
+    CU_ASSERT_EQUAL(info().rwnd_limited_us, 100000);
+    rig_skip(&rig);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 60000});
+    rig_advance(&rig, HG_MS(5));
+    rig_poll(&rig);
+    CU_ASSERT_EQUAL(info().rwnd_limited_us, 100000);
+    CU_ASSERT_EQUAL(info().busy_us, 105000);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -356,6 +408,8 @@ int main(void)
         {"an ECN echo reduces once", test_ecn_echo_reduces_once_per_round_trip},
         {"CE is echoed until CWR", test_ce_is_echoed_until_cwr},
         {"retransmissions carry no ECN mark", test_retransmissions_carry_no_mark},
+        {"info tells what happened", test_info_tells_what_happened},
+        {"info tells that the peer does not read", test_info_tells_that_the_peer_does_not_read},
     };
 
     rig_eal();
