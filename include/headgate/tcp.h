@@ -253,6 +253,9 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(sack_reneged, "times a peer threw away what it had reported by SACK")                        \
     X(ecn_reductions, "times the window was reduced because of an ECN echo")                       \
     X(ecn_ce, "segments marked as having met congestion (ECN)")                                    \
+    X(pmtu_reduced, "times an ICMP message made segments smaller")                                 \
+    X(pmtu_black_holes, "times segments were made smaller because full ones vanished")             \
+    X(pmtu_probes, "larger segments sent to see whether the path takes them")                      \
     X(no_mbuf, "segments not sent because a packet pool was empty")
 
 struct hg_tcp_counters {

@@ -124,6 +124,7 @@ static bool ack_new(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     take_sack(conn, s, &ev);
     conn->tries = 0;
     tcp_ack_window(conn, s);
+    tcp_pmtu_acked(conn);
     tcp_loss_ack(conn, &ev);
     restart_timers(conn);
     tcp_info_limit(conn);

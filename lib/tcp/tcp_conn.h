@@ -31,6 +31,7 @@
 
 #include "tcp_cwv.h"
 #include "tcp_hdr.h"
+#include "tcp_pmtu.h"
 #include "tcp_prr.h"
 #include "tcp_rack.h"
 #include "tcp_reass.h"
@@ -97,7 +98,7 @@ enum {
 };
 
 /* What keeps the sender from sending more, and for how long it has (tcp_info.c). */
-enum tcp_limit { TCP_L_IDLE, TCP_L_CWND, TCP_L_RWND, TCP_L_SNDBUF, TCP_L_COUNT };
+enum tcp_limit { TCP_L_CWND, TCP_L_RWND, TCP_L_SNDBUF, TCP_L_COUNT, TCP_L_IDLE = TCP_L_COUNT };
 struct tcp_limits {
     hg_ns since;
     hg_ns sum[TCP_L_COUNT];
@@ -195,6 +196,7 @@ struct hg_tcp_conn {
     struct tcp_prr prr;
     struct tcp_cwv cwv;
     struct tcp_undo undo;
+    struct tcp_pmtu pmtu;
     uint32_t tlp_end; /* SND.NXT when a tail loss probe was sent, valid with tlp_out */
     bool tlp_out;     /* one probe is not answered yet (RFC 8985 7.4: TLP.is_retrans, end_seq) */
     bool reo_armed;   /* TCP_T_LOSS is the reordering timer, not the probe's */
@@ -255,6 +257,8 @@ struct hg_tcp {
     uint32_t rx_bufs_max;     /* as many as tcp_rxlist.h has room for */
     struct tcp_rxblks rx_blocks;
     struct tcp_sent_pool sent_pool;
+    struct tcp_pmtu_entry pmtu[TCP_PMTU_CACHE];
+    uint32_t n_pmtu;       /* entries that were ever used */
     struct tcp_era era[2]; /* tcp_budget.c: this one and the one before */
     uint32_t era_now, level;
     hg_ns era_end;

@@ -9,8 +9,6 @@
 
 #include <errno.h>
 
-#define MSS_FLOOR 536u /* smallest that an ICMP message may talk us into: MTU 576 */
-
 /* RFC 792 and RFC 1812 5.2.7.1: codes of "destination unreachable" that retrying does not cure. */
 static bool is_hard(uint8_t code)
 {
@@ -28,23 +26,6 @@ static void unreachable(struct hg_tcp_conn *conn, uint8_t code)
         conn->soft_error = error;
 }
 
-static void too_big(struct hg_tcp_conn *conn, uint16_t mtu)
-{
-    unsigned headers = hg_ip_is_v4(&conn->flow.remote) ? 40 : 60;
-    uint32_t mss = mtu > headers + MSS_FLOOR ? mtu - headers : MSS_FLOOR;
-
-    if (mss >= conn->snd_mss)
-        return;
-    conn->snd_mss = mss;
-    if (conn->state < TCP_ST_ESTABLISHED)
-        return;
-    /* What is in flight was dropped for its size, not for congestion: sent again at once in smaller
-     * pieces, without shrinking the window (RFC 1191 6.4). */
-    tcp_sent_lose_all(&conn->sent);
-    conn->flags |= TCP_F_FORCE_RTX;
-    tcp_output_want(conn);
-}
-
 void tcp_icmp_input(struct hg_tcp *tcp, const struct hg_seg *seg)
 {
     uint32_t hash = tcp_flow_hash(tcp->cfg.secret, &seg->flow);
@@ -53,7 +34,7 @@ void tcp_icmp_input(struct hg_tcp *tcp, const struct hg_seg *seg)
     if (!conn || !seq_within(seg->quoted_seq, conn->snd_una, conn->snd_nxt))
         return;
     if (seg->kind == HG_SEG_TOO_BIG)
-        too_big(conn, seg->mtu);
+        tcp_pmtu_too_big(conn, seg->mtu);
     else
         unreachable(conn, seg->icmp_code);
 }

@@ -41,7 +41,8 @@ void tcp_info_limit(struct hg_tcp_conn *conn)
 
     if (limit == l->now)
         return;
-    l->sum[l->now] += conn->tcp->now - l->since;
+    if (l->now != TCP_L_IDLE)
+        l->sum[l->now] += conn->tcp->now - l->since;
     l->now = (uint8_t)limit;
     l->since = conn->tcp->now;
 }

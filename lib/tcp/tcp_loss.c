@@ -155,6 +155,21 @@ static void partial_ack(struct hg_tcp_conn *conn, uint32_t acked)
     conn->flags |= TCP_F_FORCE_RTX;
 }
 
+static void act_on_losses(struct hg_tcp_conn *conn)
+{
+    struct tcp_cc *cc = &conn->cc;
+    bool open = cc->phase == TCP_CC_OPEN || cc->phase == TCP_CC_CWR;
+
+    if (!open || conn->snd_una == conn->snd_nxt)
+        return;
+    if ((conn->sent.lost && tcp_pmtu_lost(conn)) || cc->dupacks >= DUP_THRESH) {
+        enter_recovery(conn);
+    } else if (conn->sent.lost) { /* too large for the path */
+        conn->flags |= TCP_F_FORCE_RTX;
+        tcp_output_want(conn);
+    }
+}
+
 static void find_losses(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
 {
     struct tcp_cc *cc = &conn->cc;
@@ -169,9 +184,7 @@ static void find_losses(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev
     } else if (ev->dup && cc->dupacks < UINT8_MAX) {
         cc->dupacks++;
     }
-    bool open = cc->phase == TCP_CC_OPEN || cc->phase == TCP_CC_CWR;
-    if (open && conn->snd_una != conn->snd_nxt && (conn->sent.lost || cc->dupacks >= DUP_THRESH))
-        enter_recovery(conn);
+    act_on_losses(conn);
 }
 
 /* ---- tail loss probes, RFC 8985 7 ---- */
@@ -216,12 +229,9 @@ static void probe_answered(struct hg_tcp_conn *conn, const struct tcp_ack_event 
 void tcp_loss_timer(struct hg_tcp_conn *conn)
 {
     if (conn->reo_armed) {
-        uint32_t lost = conn->sent.lost;
         conn->reo_armed = false;
         detect(conn);
-        if (conn->sent.lost != lost &&
-            (conn->cc.phase == TCP_CC_OPEN || conn->cc.phase == TCP_CC_CWR))
-            enter_recovery(conn);
+        act_on_losses(conn);
     } else if (conn->snd_una != conn->snd_nxt && conn->cc.phase == TCP_CC_OPEN && !conn->tlp_out) {
         conn->flags |= TCP_F_TLP_DUE;
     }
@@ -337,15 +347,16 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
     bool sack = conn->flags & TCP_F_SACK;
     bool fresh =
         conn->cc.phase == TCP_CC_OPEN || (conn->cc.phase == TCP_CC_LOSS && conn->tries == 0);
-    uint32_t mss = tcp_mss(conn), flight = conn->snd_nxt - conn->snd_una;
+    uint32_t flight = conn->snd_nxt - conn->snd_una;
     hg_ns age = conn->rack.rtt + tcp_rack_window(&conn->rack, conn->rtt.srtt, false);
 
     if (fresh)
         begin_episode(conn);
     conn->cc.recover = conn->snd_nxt;
-    tcp_cc_timeout(&conn->cc, flight, mss, fresh);
+    tcp_pmtu_timeout(conn);
+    tcp_cc_timeout(&conn->cc, flight, tcp_mss(conn), fresh);
     /* RFC 8985 6.3: with SACK only the first and what is old enough; the rest may yet be reported. */
-    tcp_sent_lose_first(&conn->sent, mss);
+    tcp_sent_lose_first(&conn->sent, tcp_mss(conn));
     if (sack)
         tcp_sent_detect(&conn->sent, tcp->now, conn->snd_nxt, tcp->now > age ? tcp->now - age : 0);
     else

@@ -156,7 +156,8 @@ static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
     uint32_t unsent = conn->flags & TCP_F_FIN_SENT ? 0 : conn->sndq.end - conn->snd_nxt;
     uint32_t edge = conn->snd_una + conn->snd_wnd;
     uint32_t wnd = seq_gt(edge, conn->snd_nxt) ? edge - conn->snd_nxt : 0;
-    uint32_t len = tcp_segment_room(conn);
+    uint32_t probe = tcp_pmtu_probe_len(conn, unsent);
+    uint32_t len = probe ? probe : tcp_segment_room(conn);
 
     len = len < unsent ? len : unsent;
     len = len < wnd ? len : wnd;
@@ -174,6 +175,8 @@ static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
         out_of_mbufs(conn);
         return false;
     }
+    if (unlikely(probe && (uint32_t)sent == probe))
+        tcp_pmtu_probe_sent(conn, (struct tcp_block){out.seq, out.seq + probe});
     sent_new(conn, (uint32_t)sent, fin && (uint32_t)sent == len);
     *pipe += (uint32_t)sent;
     return true;

@@ -23,7 +23,7 @@ _Static_assert(RTE_PKTMBUF_HEADROOM >= HG_NET_HEADROOM, "default headroom is eno
 uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_ip *remote)
 {
     unsigned headers = hg_ip_is_v4(remote) ? 40 : 60;
-    uint16_t mtu = tcp->env.mtu(tcp->env.arg, remote);
+    uint16_t mtu = tcp_pmtu_get(tcp, remote);
     uint16_t mss = mtu > headers + TCP_MIN_MSS ? (uint16_t)(mtu - headers) : TCP_MIN_MSS;
 
     return tcp->cfg.mss && tcp->cfg.mss < mss ? tcp->cfg.mss : mss;

@@ -397,3 +397,15 @@ uint32_t tcp_sent_again_bytes(const struct tcp_sent *s)
             bytes += length(s, i);
     return bytes;
 }
+
+uint32_t tcp_sent_lost_in(const struct tcp_sent *s, struct tcp_block blk)
+{
+    uint32_t bytes = 0;
+
+    for (uint32_t i = 0; i < s->n && seq_lt(begin(s, i), blk.hi); i++) {
+        uint32_t lo = seq_max(begin(s, i), blk.lo), hi = seq_min(s->r[i].hi, blk.hi);
+        if (s->r[i].flags & TCP_R_LOST && seq_lt(lo, hi))
+            bytes += hi - lo;
+    }
+    return bytes;
+}

@@ -102,6 +102,9 @@ bool tcp_sent_next_lost(const struct tcp_sent *s, uint32_t max, struct tcp_block
 /* blk, which begins where a range does or is the tail, was sent again. */
 void tcp_sent_again(struct tcp_sent *s, struct tcp_block blk, hg_ns now);
 
+/* Lost bytes within blk. */
+uint32_t tcp_sent_lost_in(const struct tcp_sent *s, struct tcp_block blk);
+
 /* Bytes that were sent more than once, and are neither reported nor lost. */
 uint32_t tcp_sent_again_bytes(const struct tcp_sent *s);
 

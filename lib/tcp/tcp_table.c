@@ -32,6 +32,7 @@ static void conn_init(struct hg_tcp *tcp, struct hg_tcp_conn *conn)
     conn->sent.pool = &tcp->sent_pool;
     tcp_sent_reset(&conn->sent, 0);
     tcp_rack_init(&conn->rack);
+    conn->limits.now = TCP_L_IDLE;
 }
 
 int tcp_table_create(struct hg_tcp *tcp)

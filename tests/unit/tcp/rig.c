@@ -133,7 +133,7 @@ static struct tcp_hdr build_hdr(const struct rig *rig, const struct rig_in *in)
         .ack = in->flags & TCP_ACK ? rig->iss + in->ack : 0,
         .flags = in->flags,
         .wnd = in->wnd,
-        .mss = RIG_MSS,
+        .mss = rig->mss ? rig->mss : RIG_MSS,
         .ts_val = in->ts_val ? in->ts_val : rig->ts,
         .ts_ecr = in->ts_ecr,
         .n_sack = in->n_sack,

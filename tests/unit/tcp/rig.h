@@ -37,6 +37,7 @@ struct rig {
     uint32_t options; /* TCP_HAS_* the peer offers in its SYN */
     uint32_t ts;      /* the peer's timestamp clock */
     uint16_t mtu;
+    uint16_t mss;      /* that the peer offers; 0: RIG_MSS */
     hg_ns rtt;         /* how long rig_accept() takes */
     uint8_t syn_flags; /* of rig_accept()'s SYN beside SYN */
 };

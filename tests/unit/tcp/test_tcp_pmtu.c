@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Path MTU: what ICMP says, black holes, probes, and what is remembered. Port MTU 1500, MSS 1460. */
+#include "rig.h"
+#include "suite.h"
+
+#define FULL 1448u /* payload beside timestamps */
+#define RTT HG_MS(20)
+
+static struct rig rig;
+
+static struct hg_tcp_info info(void)
+{
+    struct hg_tcp_info i;
+
+    hg_tcp_conn_info(rig.conn, &i);
+    return i;
+}
+
+static void start(void)
+{
+    rig_init(&rig, &(struct hg_tcp_cfg){.mss = 1460, .keepalive_idle = HG_SEC(7200)});
+    rig.rtt = RTT;
+    rig.mss = 1460;
+    rig_accept(&rig);
+}
+
+static void ack(uint32_t n)
+{
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = n, .wnd = 60000});
+}
+
+/* Largest segment that left since the last call. */
+static uint32_t largest(void)
+{
+    uint32_t most = 0;
+
+    for (unsigned i = 0; i < rig.n_out; i++)
+        most = rig.out[i].len > most ? rig.out[i].len : most;
+    rig_skip(&rig);
+    return most;
+}
+
+/* Full segments that nobody answers, until they become smaller. */
+static void fall_into_black_hole(void)
+{
+    rig_send(&rig, 1, 4 * FULL);
+    rig_poll(&rig);
+    CU_ASSERT_EQUAL(largest(), FULL);
+    for (unsigned i = 0; i < 20 && !rig_count(&rig, "pmtu_black_holes"); i++) {
+        rig_skip(&rig);
+        rig_advance(&rig, HG_MS(200));
+    }
+}
+
+static void test_black_hole_is_left(void)
+{
+    start();
+    fall_into_black_hole();
+    CU_ASSERT_EQUAL(rig_count(&rig, "pmtu_black_holes"), 1);
+    CU_ASSERT_EQUAL(info().pmtu, 1280);
+    rig_skip(&rig);
+    rig_advance(&rig, HG_SEC(3));
+    CU_ASSERT_EQUAL(largest(), 1280 - 52);
+    /* Still nothing: the least that every host takes. */
+    rig_advance(&rig, HG_SEC(10));
+    rig_skip(&rig);
+    rig_advance(&rig, HG_SEC(20));
+    CU_ASSERT_EQUAL(largest(), 576 - 52);
+    CU_ASSERT_EQUAL(info().pmtu, 576);
+    rig_fini(&rig);
+}
+
+static void test_small_segments_that_vanish_are_no_black_hole(void)
+{
+    start();
+    rig_send(&rig, 1, 100);
+    rig_poll(&rig);
+    rig_advance(&rig, HG_SEC(10));
+    CU_ASSERT_EQUAL(rig_count(&rig, "pmtu_black_holes"), 0);
+    CU_ASSERT_EQUAL(info().pmtu, 1500);
+    rig_fini(&rig);
+}
+
+/* Acknowledges what has left; returns the next byte's number. */
+static uint32_t ack_all(void)
+{
+    uint32_t at = 1 + (uint32_t)info().bytes_out;
+
+    ack(at);
+    return at;
+}
+
+/* `n` rounds in which as much is sent and acknowledged as the window allows; at: next byte to queue. */
+static uint32_t run(uint32_t at, unsigned n)
+{
+    while (n--) {
+        uint32_t more = hg_tcp_send_space(rig.conn) / 2;
+        more = more < 40000 ? more : 40000;
+        rig_send(&rig, at, more);
+        at += more;
+        rig_poll(&rig);
+        rig_advance(&rig, HG_MS(5));
+        rig_skip(&rig);
+        ack_all();
+    }
+    return at;
+}
+
+static void test_probe_that_arrives_is_the_new_size(void)
+{
+    start();
+    fall_into_black_hole();
+    ack_all();
+    CU_ASSERT_EQUAL(rig_count(&rig, "pmtu_probes"), 0);
+    rig_advance(&rig, HG_SEC(3)); /* no probe before the connection has run again */
+    run(1 + 4 * FULL, 40);
+    CU_ASSERT(rig_count(&rig, "pmtu_probes") >= 3);
+    CU_ASSERT(info().pmtu > 1500 - 16); /* all of them arrived */
+    rig_fini(&rig);
+}
+
+static void test_lost_probe_is_no_congestion(void)
+{
+    start();
+    fall_into_black_hole();
+    ack_all();
+    uint32_t at = run(1 + 4 * FULL, 20), probe = 0, len = 0;
+    rig_advance(&rig, HG_SEC(3));
+    rig_skip(&rig);
+    rig_send(&rig, at, 40000);
+    rig_poll(&rig);
+    for (unsigned i = 0; i < rig.n_out; i++) {
+        if (rig.out[i].len > 1280 - 52) {
+            probe = rig.out[i].h.seq - rig.iss;
+            len = rig.out[i].len;
+        }
+    }
+    CU_ASSERT_FATAL(len > 0);
+    rig_skip(&rig);
+    rig_advance(&rig, HG_MS(5));
+    struct hg_tcp_info before = info();
+    /* All but the probe arrived. */
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK,
+                                 .seq = 1,
+                                 .ack = probe,
+                                 .wnd = 60000,
+                                 .n_sack = 1,
+                                 .sack = {{probe + len, probe + len + 9000}}});
+    CU_ASSERT_EQUAL(largest(), 1280 - 52); /* its bytes again, in two */
+    CU_ASSERT_STRING_EQUAL(info().ca_state, "open");
+    CU_ASSERT(info().cwnd >= before.cwnd);
+    CU_ASSERT_EQUAL(rig_count(&rig, "fast_retransmits"), 0);
+    rig_fini(&rig);
+}
+
+static void test_the_next_connection_knows(void)
+{
+    start();
+    fall_into_black_hole();
+    hg_tcp_abort(rig.conn);
+    rig_event(&rig, HG_TCP_EV_CLOSED);
+    hg_tcp_release(rig.conn);
+    rig_skip(&rig);
+    rig_in(&rig, (struct rig_in){.flags = TCP_SYN, .wnd = 60000});
+    const struct rig_out *o = rig_take(&rig);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+    CU_ASSERT_EQUAL(o->h.mss, 1240); /* so the peer's segments fit as well */
+    rig_advance(&rig, HG_SEC(15));   /* that handshake is given up */
+    rig_advance(&rig, HG_SEC(600));
+    rig_skip(&rig);
+    rig_in(&rig, (struct rig_in){.flags = TCP_SYN, .wnd = 60000});
+    o = rig_take(&rig);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+    CU_ASSERT_EQUAL(o->h.mss, 1460); /* routes change */
+    rig_fini(&rig);
+}
+
+static void test_icmp_is_followed_and_forgotten(void)
+{
+    start();
+    rig_send(&rig, 1, 4 * FULL);
+    rig_poll(&rig);
+    rig_skip(&rig);
+    rig_icmp(&rig, (struct hg_seg){.kind = HG_SEG_TOO_BIG, .mtu = 1400}, 1);
+    CU_ASSERT_EQUAL(rig_count(&rig, "pmtu_reduced"), 1);
+    CU_ASSERT_EQUAL(largest(), 1400 - 52);
+    uint32_t cwnd = info().cwnd;
+    ack(1 + 4 * FULL);
+    CU_ASSERT(info().cwnd >= cwnd); /* no congestion */
+    uint32_t at = run(1 + 4 * FULL, 20);
+    CU_ASSERT_EQUAL(rig_count(&rig, "pmtu_probes"), 0);
+    rig_advance(&rig, HG_SEC(601));
+    run(at, 20);
+    CU_ASSERT(rig_count(&rig, "pmtu_probes") >= 1);
+    rig_fini(&rig);
+}
+
+int main(void)
+{
+    static const struct suite_test tests[] = {
+        {"a black hole is left", test_black_hole_is_left},
+        {"small segments that vanish are no black hole",
+         test_small_segments_that_vanish_are_no_black_hole},
+        {"a probe that arrives is the new size", test_probe_that_arrives_is_the_new_size},
+        {"a lost probe is no congestion", test_lost_probe_is_no_congestion},
+        {"the next connection knows", test_the_next_connection_knows},
+        {"ICMP is followed, and forgotten", test_icmp_is_followed_and_forgotten},
+    };
+
+    rig_eal();
+    return suite_run("tcp_pmtu", tests, HG_ARRAY_LEN(tests));
+}
