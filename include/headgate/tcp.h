@@ -60,7 +60,10 @@ struct hg_tcp_cfg {
     hg_ns keepalive_idle;            /* [75 s]; then every idle/5, five probes (RFC 1122 4.2.3.6) */
     hg_ns syn_timeout;               /* [10 s] a handshake that is not done by then is dropped */
     uint8_t syn_retries;             /* [5] */
-    uint8_t retries; /* [12] retransmissions without progress before the connection dies */
+    uint8_t retries;    /* [12] retransmissions without progress before the connection dies */
+    hg_ns user_timeout; /* instead of retries: this long without progress, and the peer is told
+                             * so (RFC 5482) [0: as retries say, or as long as the peer asks for,
+                             * 100 s to an hour] */
     bool no_timestamps, no_sack, no_wscale; /* for tests */
     uint64_t secret[2];                     /* of the ISN function (RFC 6528) and of the hash */
     struct rte_mempool *hdr_pool;           /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
@@ -159,6 +162,10 @@ void hg_tcp_abort(struct hg_tcp_conn *conn);
 /* The service lets go: no more events, unread data is dropped. What is queued is still sent and
  * the close goes on by itself; unread data at release sends RST (RFC 2525 2.17). */
 void hg_tcp_release(struct hg_tcp_conn *conn);
+
+/* This connection dies after so long without progress (RFC 9293 3.8.3 USER TIMEOUT); 0: as
+ * configured. The peer's wish no longer counts. */
+void hg_tcp_set_user_timeout(struct hg_tcp_conn *conn, hg_ns timeout);
 
 /* ---- seeing inside ---- */
 

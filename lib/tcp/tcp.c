@@ -59,6 +59,8 @@ static int check_cfg(const struct hg_tcp_cfg *cfg, struct hg_err *err)
                        RCV_BUF_LIMIT);
     if (cfg->mss && cfg->mss < TCP_MIN_MSS)
         return hg_fail(err, -EINVAL, "tcp: mss %u is below %u", cfg->mss, TCP_MIN_MSS);
+    if (cfg->user_timeout && (cfg->user_timeout < HG_SEC(1) || cfg->user_timeout > HG_SEC(86400)))
+        return hg_fail(err, -EINVAL, "tcp: user_timeout must be from 1 s to a day");
     if (cfg->rto_min > cfg->rto_max)
         return hg_fail(err, -EINVAL, "tcp: rto_min is above rto_max");
     return 0;
@@ -317,6 +319,14 @@ void hg_tcp_release(struct hg_tcp_conn *conn)
         tcp_conn_free(conn);
     else
         tcp_close_release(conn);
+}
+
+void hg_tcp_set_user_timeout(struct hg_tcp_conn *conn, hg_ns timeout)
+{
+    hg_ns t = timeout ? timeout : conn->tcp->cfg.user_timeout;
+
+    conn->flags |= TCP_F_UTO_SET;
+    conn->uto_s = (uint32_t)((t + HG_SEC(1) - 1) / HG_SEC(1));
 }
 
 int hg_tcp_conn_error(const struct hg_tcp_conn *conn)

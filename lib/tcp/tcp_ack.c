@@ -44,8 +44,10 @@ void tcp_ack_window(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     }
     /* A peer that answers with a closed window is alive (RFC 9293 3.8.6.1, MUST-37) and is waited
      * for, unless nobody here waits any more. */
-    if (unlikely(!wnd) && !(conn->flags & TCP_F_RELEASED))
+    if (unlikely(!wnd) && !(conn->flags & TCP_F_RELEASED)) {
         conn->tries = 0;
+        conn->progress = conn->tcp->now;
+    }
 }
 
 /* Space in the send buffer came back. WRITABLE at half of it serves a service that keeps the
@@ -123,6 +125,7 @@ static bool ack_new(struct hg_tcp_conn *conn, const struct tcp_seg *s)
         conn->tcp->count.sack_reneged++;
     take_sack(conn, s, &ev);
     conn->tries = 0;
+    conn->progress = conn->tcp->now;
     tcp_ack_window(conn, s);
     tcp_pmtu_acked(conn);
     tcp_loss_ack(conn, &ev);

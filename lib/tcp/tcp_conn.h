@@ -95,6 +95,7 @@ enum {
     TCP_F_ECN = 1u << 27,     /* agreed in the handshake */
     TCP_F_ECE = 1u << 28,     /* the peer is told of a CE mark until it says CWR */
     TCP_F_CWR_DUE = 1u << 29, /* the next new data says CWR */
+    TCP_F_UTO_SET = 1u << 30, /* the service chose the user timeout */
 };
 
 /* What keeps the sender from sending more, and for how long it has (tcp_info.c). */
@@ -187,7 +188,9 @@ struct hg_tcp_conn {
     uint32_t snd_mss;     /* payload and options of a segment, bytes (RFC 6691) */
     uint32_t snd_wnd_max; /* largest window the peer ever offered: RFC 5961 5.2, silly window */
     uint32_t rtt_next;    /* when this is acknowledged the round-trip time is measured again */
-    hg_ns syn_sent;       /* the only copy of our SYN left then; 0: there are several */
+    hg_ns progress;       /* handshake: when the only copy of our SYN left, 0: there are several;
+                           * then when the peer last acknowledged something new */
+    uint32_t uto_s;       /* user timeout, seconds (RFC 5482); 0: none */
     hg_ns last_tx;        /* last data segment: RFC 5681 4.1 */
     struct tcp_cc cc;
     struct tcp_rtt rtt;

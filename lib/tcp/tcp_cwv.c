@@ -23,12 +23,11 @@ static void round_trip_ended(struct tcp_cwv *v, const struct tcp_cc_ack *ack)
         v->top[0] = v->acked;
     v->acked = 0;
     v->mark = ack->nxt;
-    v->begun = true;
 }
 
 bool tcp_cwv_ack(struct tcp_cwv *v, struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 {
-    bool first = !v->begun && !v->acked;
+    bool first = !v->span_end && !v->acked;
 
     if (first)
         v->mark = ack->nxt;
@@ -38,7 +37,7 @@ bool tcp_cwv_ack(struct tcp_cwv *v, struct tcp_cc *cc, const struct tcp_cc_ack *
     uint32_t used = tcp_cwv_pipeack(v);
     used = used > v->acked ? used : v->acked;
     /* 4.3: not known yet, or at least half of the window. */
-    if (!v->begun || used >= cc->cwnd / 2) {
+    if (!v->span_end || used >= cc->cwnd / 2) {
         v->invalid_at = 0;
         return true;
     }

@@ -9,12 +9,11 @@
 #include "tcp_cc.h"
 
 struct tcp_cwv {
-    hg_ns span_end;   /* maxima are over this span of time and the one before */
+    hg_ns span_end;   /* maxima are over this span of time and the one before; 0: not begun */
     hg_ns invalid_at; /* begin of the non-validated phase; 0: the window is validated */
     uint32_t mark;    /* the round trip ends when this is acknowledged */
     uint32_t acked;   /* bytes acknowledged in it so far */
     uint32_t top[2];  /* most bytes acknowledged in one round trip */
-    bool begun;
 };
 
 /* What an ACK changed: SND.UNA moved by `acked` to una. Returns whether the window is validated. */

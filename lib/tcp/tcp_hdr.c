@@ -14,9 +14,10 @@ enum {
     OPT_WSCALE = 3,
     OPT_SACK_OK = 4,
     OPT_SACK = 5,
-    OPT_TS = 8
+    OPT_TS = 8,
+    OPT_UTO = 28
 };
-enum { OPT_MSS_LEN = 4, OPT_WSCALE_LEN = 3, OPT_SACK_OK_LEN = 2, OPT_TS_LEN = 10 };
+enum { OPT_MSS_LEN = 4, OPT_WSCALE_LEN = 3, OPT_SACK_OK_LEN = 2, OPT_TS_LEN = 10, OPT_UTO_LEN = 4 };
 
 /* RFC 9293 3.1, as it lies on the wire. */
 struct wire_hdr {
@@ -101,6 +102,12 @@ static int parse_option(const uint8_t *p, unsigned len, struct tcp_hdr *out)
         out->ts_ecr = get32(p + 6);
         out->has |= TCP_HAS_TS;
         return 0;
+    case OPT_UTO:
+        if (len != OPT_UTO_LEN)
+            return -EINVAL;
+        out->uto = get16(p + 2);
+        out->has |= TCP_HAS_UTO;
+        return 0;
     default:
         return 0;
     }
@@ -158,7 +165,8 @@ int tcp_hdr_parse(const uint8_t *p, uint32_t avail, struct tcp_hdr *out)
  * padding. */
 static unsigned fixed_options(const struct tcp_hdr *hdr)
 {
-    return (hdr->has & TCP_HAS_MSS ? 4 : 0) + (hdr->has & TCP_HAS_WSCALE ? 4 : 0) +
+    return (hdr->has & TCP_HAS_MSS ? 4 : 0) + (hdr->has & TCP_HAS_UTO ? 4 : 0) +
+           (hdr->has & TCP_HAS_WSCALE ? 4 : 0) +
            (hdr->has & TCP_HAS_TS        ? 12
             : hdr->has & TCP_HAS_SACK_OK ? 4
                                          : 0);
@@ -215,6 +223,8 @@ static void build_options(uint8_t *p, const struct tcp_hdr *hdr)
     p = build_sack_ok_ts(p, hdr);
     if (!hdr->bsd_order)
         p = build_wscale(p, hdr);
+    if (hdr->has & TCP_HAS_UTO)
+        p = put32(p, (uint32_t)OPT_UTO << 24 | OPT_UTO_LEN << 16 | hdr->uto);
     build_sack(p, hdr);
 }
 

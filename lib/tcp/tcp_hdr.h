@@ -31,6 +31,7 @@ enum {
     TCP_HAS_WSCALE = 0x02,
     TCP_HAS_SACK_OK = 0x04,
     TCP_HAS_TS = 0x08,
+    TCP_HAS_UTO = 0x10,
 };
 
 /* Bytes [lo, hi) of the sequence space. */
@@ -45,6 +46,7 @@ struct tcp_hdr {
     uint16_t sport, dport;
     uint16_t wnd;   /* as on the wire: not scaled */
     uint16_t mss;   /* bytes */
+    uint16_t uto;   /* RFC 5482 3: seconds, with bit 15 minutes */
     uint8_t flags;  /* TCP_FIN ... */
     uint8_t len;    /* header with options, bytes */
     uint8_t has;    /* TCP_HAS_* */

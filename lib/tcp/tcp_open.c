@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define UTO_LEAST 100u    /* seconds: RFC 5482 3.1 L_LIMIT, RFC 1122 4.2.3.5 R2 */
+#define UTO_MOST 3600u    /* U_LIMIT */
 #define PORT_FIRST 49152u /* RFC 6335 6: dynamic ports */
 #define PORT_MASK 16383u
 #define RTO_AFTER_SYN_LOSS HG_SEC(3) /* RFC 6298 5.7 */
@@ -55,6 +57,19 @@ static void learn_ecn(struct hg_tcp_conn *conn, uint8_t flags)
         conn->flags |= TCP_F_ECN;
 }
 
+/* RFC 5482 3.1: the longer of the two wishes, within limits. */
+static void learn_user_timeout(struct hg_tcp_conn *conn, const struct tcp_hdr *h)
+{
+    uint32_t wish = h->uto & 0x7fff;
+
+    if (!(h->has & TCP_HAS_UTO) || conn->flags & TCP_F_UTO_SET)
+        return;
+    wish = h->uto & 0x8000 ? wish * 60 : wish;
+    if (wish < conn->uto_s)
+        wish = conn->uto_s;
+    conn->uto_s = wish < UTO_LEAST ? UTO_LEAST : wish > UTO_MOST ? UTO_MOST : wish;
+}
+
 static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 {
     struct hg_tcp *tcp = conn->tcp;
@@ -73,6 +88,7 @@ static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     if (conn->flags & TCP_F_TS)
         conn->ts_recent = h->ts_val;
     learn_ecn(conn, h->flags);
+    learn_user_timeout(conn, h);
     own = tcp_segment_mss(tcp, &conn->flow.remote);
     mss = mss < own ? mss : own;
     conn->snd_mss = mss > TCP_MIN_MSS ? mss : TCP_MIN_MSS;
@@ -105,11 +121,12 @@ static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     if (conn->tries) {
         conn->rtt.rto = RTO_AFTER_SYN_LOSS;
         conn->cc.cwnd = tcp_mss(conn); /* RFC 5681 3.1: one segment after a lost SYN */
-    } else if (conn->syn_sent) {
-        tcp_rtt_sample(&conn->rtt, tcp->now - conn->syn_sent, tcp->cfg.rto_min, tcp->cfg.rto_max);
+    } else if (conn->progress) {
+        tcp_rtt_sample(&conn->rtt, tcp->now - conn->progress, tcp->cfg.rto_min, tcp->cfg.rto_max);
         tcp_rack_sample(&conn->rack, conn->rtt.srtt, tcp->now);
     }
     conn->rtt_next = conn->snd_nxt;
+    conn->progress = tcp->now;
     conn->tries = 0;
     conn->last_rx = tcp->now;
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.keepalive_idle);

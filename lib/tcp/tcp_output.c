@@ -137,6 +137,8 @@ static void sent_new(struct hg_tcp_conn *conn, uint32_t len, bool fin)
 {
     struct hg_tcp *tcp = conn->tcp;
 
+    if (conn->snd_una == conn->snd_nxt)
+        conn->progress = tcp->now;
     tcp_loss_sent(conn, (struct tcp_block){conn->snd_nxt, conn->snd_nxt + len + fin}, false);
     conn->snd_nxt += len + fin;
     conn->bytes_out += len;
@@ -278,7 +280,7 @@ static void send_syn(struct hg_tcp_conn *conn)
     }
     conn->flags &= ~TCP_F_SYN_DUE;
     /* Timed only while there is one copy (Karn). */
-    conn->syn_sent = conn->tries ? 0 : conn->syn_sent ? conn->syn_sent : conn->tcp->now;
+    conn->progress = conn->tries ? 0 : conn->progress ? conn->progress : conn->tcp->now;
     tcp_timer_rtx_start(conn);
 }
 

@@ -172,6 +172,15 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
     return (int)sent;
 }
 
+/* RFC 5482 3: seconds as far as they go, else minutes. */
+static void set_user_timeout(const struct hg_tcp_conn *conn, struct tcp_hdr *h)
+{
+    uint32_t s = (uint32_t)(conn->tcp->cfg.user_timeout / HG_SEC(1));
+
+    h->has |= TCP_HAS_UTO;
+    h->uto = (uint16_t)(s <= 0x7fff ? s : 0x8000 | s / 60);
+}
+
 int tcp_segment_send_syn(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
@@ -200,6 +209,8 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
         h.has |= TCP_HAS_SACK_OK;
     if (conn->flags & TCP_F_TS)
         set_timestamps(conn, &h);
+    if (tcp->cfg.user_timeout)
+        set_user_timeout(conn, &h);
     if (conn->flags & TCP_F_ECN) /* RFC 3168 6.1.1; a SYN that got no answer is sent without */
         h.flags |= reply ? TCP_ECE : conn->tries ? 0 : TCP_ECE | TCP_CWR;
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt + h.wnd);

@@ -33,6 +33,7 @@ static void conn_init(struct hg_tcp *tcp, struct hg_tcp_conn *conn)
     tcp_sent_reset(&conn->sent, 0);
     tcp_rack_init(&conn->rack);
     conn->limits.now = TCP_L_IDLE;
+    conn->uto_s = (uint32_t)(tcp->cfg.user_timeout / HG_SEC(1));
 }
 
 int tcp_table_create(struct hg_tcp *tcp)

@@ -68,13 +68,21 @@ static bool expire_syn(struct hg_tcp_conn *conn)
     return true;
 }
 
+/* R2 of RFC 9293 3.8.3, as a time if there is a user timeout, else as a count. */
+static bool is_hopeless(const struct hg_tcp_conn *conn)
+{
+    if (conn->uto_s)
+        return conn->tcp->now - conn->progress >= HG_SEC(conn->uto_s);
+    return conn->tries >= conn->tcp->cfg.retries;
+}
+
 static bool expire_persist(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
 
-    if (conn->tries >= tcp->cfg.retries)
+    if (is_hopeless(conn))
         return give_up(conn, &tcp->count.dead_peers);
-    conn->tries++;
+    conn->tries += conn->tries < UINT8_MAX;
     tcp_rtt_backoff(&conn->rtt);
     conn->flags &= ~TCP_F_PERSIST;
     if (conn->snd_wnd) {
@@ -97,10 +105,10 @@ static bool expire_rtx(struct hg_tcp_conn *conn)
         return expire_persist(conn);
     if (conn->snd_una == conn->snd_nxt)
         return true;
-    if (conn->tries >= tcp->cfg.retries)
+    if (is_hopeless(conn))
         return give_up(conn, &tcp->count.dead_peers);
     tcp_loss_timeout(conn);
-    conn->tries++;
+    conn->tries += conn->tries < UINT8_MAX;
     return true;
 }
 

@@ -136,6 +136,7 @@ static struct tcp_hdr build_hdr(const struct rig *rig, const struct rig_in *in)
         .mss = rig->mss ? rig->mss : RIG_MSS,
         .ts_val = in->ts_val ? in->ts_val : rig->ts,
         .ts_ecr = in->ts_ecr,
+        .uto = rig->uto,
         .n_sack = in->n_sack,
     };
 
@@ -288,6 +289,7 @@ void rig_accept(struct rig *rig)
     const struct rig_out *o = rig_take(rig);
     CU_ASSERT_PTR_NOT_NULL_FATAL(o);
     CU_ASSERT_EQUAL(o->h.flags & ~TCP_ECE, TCP_SYN | TCP_ACK);
+    rig->syn_ack = o->h;
     rig->iss = o->h.seq;
     rig_advance(rig, rig->rtt);
     rig_in(rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 60000});

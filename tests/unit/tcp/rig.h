@@ -37,9 +37,11 @@ struct rig {
     uint32_t options; /* TCP_HAS_* the peer offers in its SYN */
     uint32_t ts;      /* the peer's timestamp clock */
     uint16_t mtu;
-    uint16_t mss;      /* that the peer offers; 0: RIG_MSS */
-    hg_ns rtt;         /* how long rig_accept() takes */
-    uint8_t syn_flags; /* of rig_accept()'s SYN beside SYN */
+    uint16_t uto;           /* with TCP_HAS_UTO in options */
+    struct tcp_hdr syn_ack; /* what rig_accept() got */
+    uint16_t mss;           /* that the peer offers; 0: RIG_MSS */
+    hg_ns rtt;              /* how long rig_accept() takes */
+    uint8_t syn_flags;      /* of rig_accept()'s SYN beside SYN */
 };
 
 /* What arrives. Sequence numbers are offsets: seq from the peer's ISN, ack from ours; so data

@@ -338,6 +338,66 @@ static void test_retransmissions_carry_no_mark(void)
     rig_fini(&rig);
 }
 
+/* ---- user timeout, RFC 5482 ---- */
+
+static hg_ns dies_after(void)
+{
+    hg_ns begin = rig.now;
+
+    rig_send(&rig, 1, 100);
+    rig_poll(&rig);
+    while (rig_state(&rig)[0] != 'C' && rig.now - begin < HG_SEC(7000)) {
+        rig_advance(&rig, HG_SEC(1));
+        rig_skip(&rig);
+    }
+    rig_event(&rig, HG_TCP_EV_CLOSED);
+    return rig.now - begin;
+}
+
+static void test_user_timeout_is_told_and_kept(void)
+{
+    rig_init(&rig, &(struct hg_tcp_cfg){.user_timeout = HG_SEC(30), .rto_max = HG_SEC(4)});
+    rig_accept(&rig);
+    CU_ASSERT_EQUAL(rig.syn_ack.has & TCP_HAS_UTO, TCP_HAS_UTO);
+    CU_ASSERT_EQUAL(rig.syn_ack.uto, 30);
+    hg_ns t = dies_after();
+    CU_ASSERT(t >= HG_SEC(30) && t <= HG_SEC(36));
+    rig_fini(&rig);
+}
+
+static void test_the_peers_wish_counts_within_limits(void)
+{
+    static const struct {
+        uint16_t uto;
+        hg_ns least;
+    } rows[] = {{10, HG_SEC(100)},
+                {200, HG_SEC(200)},
+                {0x8000 | 5, HG_SEC(300)},
+                {0x8000 | 0x7fff, HG_SEC(3600)}};
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(rows); i++) {
+        rig_init(&rig, &(struct hg_tcp_cfg){.rto_max = HG_SEC(5)});
+        rig.options |= TCP_HAS_UTO;
+        rig.uto = rows[i].uto;
+        rig_accept(&rig);
+        hg_ns t = dies_after();
+        CU_ASSERT(t >= rows[i].least && t <= rows[i].least + HG_SEC(8));
+        rig_fini(&rig);
+    }
+}
+
+static void test_the_service_has_the_last_word(void)
+{
+    rig_init(&rig, &(struct hg_tcp_cfg){.rto_max = HG_SEC(2)});
+    rig.options |= TCP_HAS_UTO;
+    rig.uto = 200;
+    rig_accept(&rig);
+    hg_tcp_set_user_timeout(rig.conn, HG_SEC(12));
+    hg_ns t = dies_after();
+    CU_ASSERT(t >= HG_SEC(12) && t <= HG_SEC(16));
+    rig_fini(&rig);
+}
+
 /* ---- numbers ---- */
 
 static void test_info_tells_what_happened(void)
@@ -407,6 +467,9 @@ int main(void)
         {"an ECN echo reduces once", test_ecn_echo_reduces_once_per_round_trip},
         {"CE is echoed until CWR", test_ce_is_echoed_until_cwr},
         {"retransmissions carry no ECN mark", test_retransmissions_carry_no_mark},
+        {"a user timeout is told and kept", test_user_timeout_is_told_and_kept},
+        {"the peer's wish counts, within limits", test_the_peers_wish_counts_within_limits},
+        {"the service has the last word", test_the_service_has_the_last_word},
         {"info tells what happened", test_info_tells_what_happened},
         {"info tells that the peer does not read", test_info_tells_that_the_peer_does_not_read},
     };
