@@ -10,6 +10,7 @@
 #define HEADGATE_PORT_H
 
 #include <headgate/base.h>
+#include <headgate/counter.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <stdbool.h>
@@ -72,6 +73,25 @@ struct hg_port_hw_stats {
 };
 /* 0; -ENOTSUP when port is not an ethdev port, or the driver's error. */
 int hg_port_ethdev_stats(struct hg_port *port, struct hg_port_hw_stats *out);
+
+/* ---- spread ---- */
+
+/* A port with n_queues (1 to 64) over the one queue of `lower`, which it owns from now on: the thread of
+ * queue 0 receives and sends for all. For devices that cannot spread connections themselves. Pools whose
+ * packets go through it must allow several threads. 0 or -ENOMEM: lower stays the caller's. */
+int hg_port_spread_open(struct hg_port *lower, uint16_t n_queues, struct hg_port **out,
+                        struct hg_err *err);
+
+#define HG_SPREAD_COUNTERS(X)                                                                      \
+    X(passed, "packets handed to the shard that has their connection")                             \
+    X(rx_drop, "packets dropped because the queue to their shard was full")
+
+struct hg_spread_counters {
+    HG_SPREAD_COUNTERS(HG_COUNTER_FIELD)
+};
+
+/* Counters of the port; none (n = 0) for ports without. For display; any thread. */
+struct hg_counter_set hg_port_counter_set(const struct hg_port *port);
 
 /* ---- wire ---- */
 
