@@ -210,6 +210,18 @@ struct hg_tcp_info {
 void hg_tcp_conn_info(const struct hg_tcp_conn *conn, struct hg_tcp_info *out);
 const struct hg_flow *hg_tcp_conn_flow(const struct hg_tcp_conn *conn);
 
+/* One of the last events of a connection: state changes, loss, drops, probes. */
+#define HG_TCP_TRACE_MAX 31u /* as many are kept of each connection */
+struct hg_tcp_trace {
+    hg_ns time;       /* when it happened first, to the microsecond */
+    uint32_t times;   /* how often in a row; from 256 on that is a lower bound */
+    const char *what; /* static text */
+    char
+        detail[64]; /* name:value pairs; sequence numbers count from the first of their direction */
+};
+/* The last events, oldest first; returns how many (<= max). */
+unsigned hg_tcp_conn_trace(const struct hg_tcp_conn *conn, struct hg_tcp_trace *out, unsigned max);
+
 /* Walks all connections: start with NULL, ends with NULL. */
 struct hg_tcp_conn *hg_tcp_conn_walk(struct hg_tcp *tcp, struct hg_tcp_conn *prev);
 

@@ -16,6 +16,10 @@ static void window_changed(struct hg_tcp_conn *conn, uint32_t wnd)
 {
     bool opened = wnd > conn->snd_wnd;
 
+    if (!wnd)
+        tcp_trace(conn, TCP_TR_PEER_WND_CLOSED, conn->snd_nxt - conn->snd_una, 0);
+    else if (!conn->snd_wnd)
+        tcp_trace(conn, TCP_TR_PEER_WND_OPENED, wnd, 0);
     conn->snd_wnd = wnd;
     if (wnd > conn->snd_wnd_max)
         conn->snd_wnd_max = wnd;
@@ -192,6 +196,7 @@ bool tcp_ack_input(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     /* RFC 5961 5.2: older than any window we were offered, or never sent. */
     if (seq_gt(ack, conn->snd_nxt) || seq_lt(ack, conn->snd_una - conn->snd_wnd_max)) {
         tcp->count.rx_bad_ack++;
+        tcp_trace(conn, TCP_TR_BAD_ACK, ack - conn->iss, conn->snd_nxt - conn->iss);
         tcp_output_ack_limited(conn, &tcp->count.challenge_acks);
         return false;
     }

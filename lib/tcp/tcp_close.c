@@ -13,6 +13,7 @@ static void enter_time_wait(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
 
+    tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_TIME_WAIT);
     conn->state = TCP_ST_TIME_WAIT;
     for (unsigned kind = 0; kind < TCP_T_COUNT; kind++)
         tcp_timer_clear(conn, (enum tcp_timer_kind)kind);
@@ -29,8 +30,12 @@ static void enter_time_wait(struct hg_tcp_conn *conn)
 
 void tcp_close_fin_sent(struct hg_tcp_conn *conn)
 {
+    uint8_t from = conn->state;
+
     conn->flags |= TCP_F_FIN_SENT;
     conn->state = conn->state == TCP_ST_CLOSE_WAIT ? TCP_ST_LAST_ACK : TCP_ST_FIN_WAIT_1;
+    tcp_trace(conn, TCP_TR_FIN_OUT, conn->sndq.end - conn->iss, 0);
+    tcp_trace(conn, TCP_TR_STATE, from, conn->state);
 }
 
 bool tcp_close_fin_acked(struct hg_tcp_conn *conn)
@@ -39,6 +44,7 @@ bool tcp_close_fin_acked(struct hg_tcp_conn *conn)
 
     switch (conn->state) {
     case TCP_ST_FIN_WAIT_1:
+        tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_FIN_WAIT_2);
         conn->state = TCP_ST_FIN_WAIT_2;
         if (conn->flags & TCP_F_RELEASED)
             tcp_timer_set(conn, TCP_T_LIFE, tcp->now + ORPHAN_MSL * tcp->cfg.msl);
@@ -56,6 +62,7 @@ bool tcp_close_fin_acked(struct hg_tcp_conn *conn)
 
 void tcp_close_fin_received(struct hg_tcp_conn *conn)
 {
+    tcp_trace(conn, TCP_TR_FIN_IN, conn->rcv_nxt - conn->irs, 0);
     conn->rcv_nxt++;
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt);
     tcp_rxq_drop_ooo(conn); /* nothing follows a FIN */
@@ -63,9 +70,11 @@ void tcp_close_fin_received(struct hg_tcp_conn *conn)
     tcp_event(conn, HG_TCP_EV_EOF);
     switch (conn->state) {
     case TCP_ST_ESTABLISHED:
+        tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_CLOSE_WAIT);
         conn->state = TCP_ST_CLOSE_WAIT;
         break;
     case TCP_ST_FIN_WAIT_1: /* our FIN is not acknowledged yet, or we would be in FIN-WAIT-2 */
+        tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_CLOSING);
         conn->state = TCP_ST_CLOSING;
         break;
     default:

@@ -37,6 +37,7 @@
 #include "tcp_reass.h"
 #include "tcp_rtt.h"
 #include "tcp_rxlist.h"
+#include "tcp_trace.h"
 
 #include <headgate/tcp.h>
 #include <headgate/wheel.h>
@@ -272,6 +273,7 @@ struct hg_tcp {
 
     struct tcp_conn_list free, time_wait; /* time_wait: oldest first */
     struct tcp_cold *cold;                /* cold[i] belongs to conns[i] */
+    struct tcp_trace *trace;              /* trace[i] as well */
     uint32_t n_conns, n_half_open, n_time_wait, n_out;
     uint32_t port_next; /* RFC 6056 algorithm 3: counter of ephemeral ports */
     uint8_t rcv_wscale; /* smallest shift that can express rcv_buf */

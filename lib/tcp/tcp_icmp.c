@@ -20,6 +20,7 @@ static void unreachable(struct hg_tcp_conn *conn, uint8_t code)
     bool opening = conn->state == TCP_ST_SYN_SENT || conn->state == TCP_ST_SYN_RECEIVED;
     int error = code == 2 || code == 3 ? -ECONNREFUSED : -EHOSTUNREACH;
 
+    tcp_trace(conn, TCP_TR_UNREACHABLE, code, 0);
     if (opening && is_hard(code))
         tcp_conn_kill(conn, error);
     else

@@ -31,6 +31,7 @@ void tcp_input_rst(struct hg_tcp_conn *conn, const struct tcp_seg *s, int error)
 {
     struct hg_tcp *tcp = conn->tcp;
 
+    tcp_trace(conn, TCP_TR_RST_IN, s->h.seq - conn->irs, conn->rcv_nxt - conn->irs);
     if (s->h.seq == conn->rcv_nxt) {
         tcp->count.rx_rst++;
         tcp_conn_kill(conn, error);
@@ -50,6 +51,7 @@ static bool check_seq_slow(struct hg_tcp_conn *conn, struct tcp_seg *s)
     if (seq_lt(s->seq, conn->rcv_nxt) && seq_le(end + fin, conn->rcv_nxt)) {
         /* Nothing new: the peer missed our ACK, or it probes. */
         tcp->count.rx_dup++;
+        tcp_trace(conn, TCP_TR_DUP, s->seq - conn->irs, s->len);
         if (s->len) {
             conn->dsack = (struct tcp_block){s->seq, end};
             conn->flags |= TCP_F_DSACK;
@@ -62,6 +64,7 @@ static bool check_seq_slow(struct hg_tcp_conn *conn, struct tcp_seg *s)
     if (seq_gt(s->seq, conn->rcv_adv) ||
         (s->seq == conn->rcv_adv && s->seq != conn->rcv_nxt && s->len + fin)) {
         tcp->count.rx_out_of_window++;
+        tcp_trace(conn, TCP_TR_OUT_OF_WINDOW, s->seq - conn->irs, s->len);
         tcp_output_ack_limited(conn, NULL);
         return false;
     }
@@ -150,6 +153,7 @@ void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
     /* RFC 7323 5.3 R1, before everything else. */
     if (unlikely(!tcp_input_paws(conn, s))) {
         tcp->count.rx_paws++;
+        tcp_trace(conn, TCP_TR_PAWS, s->h.ts_val, conn->ts_recent);
         tcp_output_ack_limited(conn, NULL);
         return;
     }

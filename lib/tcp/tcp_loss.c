@@ -51,10 +51,11 @@ static void begin_episode(struct hg_tcp_conn *conn)
 
 static void reduce(struct hg_tcp_conn *conn, enum tcp_cc_phase phase)
 {
-    uint32_t flight = conn->snd_nxt - conn->snd_una;
+    uint32_t flight = conn->snd_nxt - conn->snd_una, cwnd = conn->cc.cwnd;
 
     begin_episode(conn);
     tcp_cc_congestion(&conn->cc, phase, flight, tcp_mss(conn));
+    tcp_trace(conn, TCP_TR_CWND_CUT, cwnd, conn->cc.ssthresh);
     tcp_prr_begin(&conn->prr, flight);
 }
 
@@ -69,6 +70,7 @@ static void end_episode(struct hg_tcp_conn *conn)
         tcp_rack_recovered(&conn->rack);
     cc->phase = TCP_CC_OPEN;
     cc->dupacks = 0;
+    tcp_trace(conn, TCP_TR_RECOVERED, cc->cwnd, cc->ssthresh);
 }
 
 /* Nothing was lost: RFC 3522, and RFC 2883 with every retransmission reported as a duplicate. */
@@ -81,6 +83,7 @@ static void undo_episode(struct hg_tcp_conn *conn)
         cc->cwnd = conn->undo.cwnd;
     cc->ssthresh = conn->undo.ssthresh;
     cc->ops->undo(cc);
+    tcp_trace(conn, TCP_TR_UNDONE, cc->cwnd, cc->ssthresh);
     cc->phase = TCP_CC_OPEN;
     cc->dupacks = 0;
     conn->undo.armed = false;
@@ -130,6 +133,7 @@ static void detect(struct hg_tcp_conn *conn)
 
 static void enter_recovery(struct hg_tcp_conn *conn)
 {
+    tcp_trace(conn, TCP_TR_RECOVERY, conn->snd_nxt - conn->snd_una, conn->cc.cwnd);
     if (conn->cc.phase == TCP_CC_CWR) /* reduced already */
         conn->cc.phase = TCP_CC_RECOVERY;
     else
@@ -234,6 +238,7 @@ void tcp_loss_timer(struct hg_tcp_conn *conn)
         act_on_losses(conn);
     } else if (conn->snd_una != conn->snd_nxt && conn->cc.phase == TCP_CC_OPEN && !conn->tlp_out) {
         conn->flags |= TCP_F_TLP_DUE;
+        tcp_trace(conn, TCP_TR_TLP, conn->snd_nxt - conn->snd_una, 0);
     }
     tcp_output_want(conn);
 }
@@ -347,7 +352,7 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
     bool sack = conn->flags & TCP_F_SACK;
     bool fresh =
         conn->cc.phase == TCP_CC_OPEN || (conn->cc.phase == TCP_CC_LOSS && conn->tries == 0);
-    uint32_t flight = conn->snd_nxt - conn->snd_una;
+    uint32_t flight = conn->snd_nxt - conn->snd_una, cwnd = conn->cc.cwnd;
     hg_ns age = conn->rack.rtt + tcp_rack_window(&conn->rack, conn->rtt.srtt, false);
 
     if (fresh)
@@ -355,6 +360,9 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
     conn->cc.recover = conn->snd_nxt;
     tcp_pmtu_timeout(conn);
     tcp_cc_timeout(&conn->cc, flight, tcp_mss(conn), fresh);
+    tcp_trace(conn, TCP_TR_RTO, flight,
+              (uint32_t)(tcp_rtt_timeout(&conn->rtt, tcp->cfg.rto_max) / HG_MS(1)));
+    tcp_trace(conn, TCP_TR_CWND_CUT, cwnd, conn->cc.cwnd);
     /* RFC 8985 6.3: with SACK only the first and what is old enough; the rest may yet be reported. */
     tcp_sent_lose_first(&conn->sent, tcp_mss(conn));
     if (sack)

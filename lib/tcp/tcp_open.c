@@ -93,6 +93,7 @@ static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     mss = mss < own ? mss : own;
     conn->snd_mss = mss > TCP_MIN_MSS ? mss : TCP_MIN_MSS;
     conn->irs = h->seq;
+    tcp_trace(conn, TCP_TR_SYN_IN, mss, h->wnd);
     conn->rcv_adv =
         h->seq + 1 + (conn->rcv_adv - conn->rcv_nxt); /* what our SYN offered, if sent */
     conn->rcv_nxt = h->seq + 1;
@@ -112,6 +113,7 @@ static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
 
     if (conn->state == TCP_ST_SYN_RECEIVED && !(conn->flags & TCP_F_ACTIVE))
         tcp->n_half_open--;
+    tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_ESTABLISHED);
     conn->state = TCP_ST_ESTABLISHED;
     conn->snd_una = s->h.ack;
     tcp_sent_reset(&conn->sent, conn->snd_una);
@@ -178,6 +180,7 @@ static void accept_syn(struct hg_tcp *tcp, struct tcp_seg *s, const struct tcp_l
         return;
     }
     conn->listener = listener->user;
+    tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_SYN_RECEIVED);
     conn->state = TCP_ST_SYN_RECEIVED;
     tcp->n_half_open++;
     choose_numbers(conn);
@@ -244,6 +247,7 @@ void tcp_open_syn_sent(struct hg_tcp_conn *conn, struct tcp_seg *s)
         return;
     }
     /* Both opened at once (RFC 9293 3.5 figure 7). */
+    tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_SYN_RECEIVED);
     conn->state = TCP_ST_SYN_RECEIVED;
     conn->flags |= TCP_F_SYN_DUE;
     tcp_output_want(conn);
@@ -257,6 +261,7 @@ void tcp_open_syn_received(struct hg_tcp_conn *conn, struct tcp_seg *s)
 
     if (!tcp_input_paws(conn, s)) {
         tcp->count.rx_paws++;
+        tcp_trace(conn, TCP_TR_PAWS, s->h.ts_val, conn->ts_recent);
         tcp_output_ack_limited(conn, NULL);
         return;
     }
@@ -302,6 +307,7 @@ void tcp_open_syn_received(struct hg_tcp_conn *conn, struct tcp_seg *s)
 
 void tcp_open_active(struct hg_tcp_conn *conn)
 {
+    tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_SYN_SENT);
     conn->state = TCP_ST_SYN_SENT;
     conn->flags |= TCP_F_ACTIVE | TCP_F_OWNED | TCP_F_SYN_DUE | our_options(&conn->tcp->cfg);
     if (conn->tcp->cfg.ecn == HG_TCP_ECN_ASK)

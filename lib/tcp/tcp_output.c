@@ -43,6 +43,8 @@ void tcp_output_ack_limited(struct hg_tcp_conn *conn, uint64_t *counter)
     conn->limited_acks++;
     if (counter)
         (*counter)++;
+    if (counter)
+        tcp_trace(conn, TCP_TR_CHALLENGE, 0, 0);
     tcp_output_ack_now(conn);
 }
 

@@ -54,6 +54,7 @@ static void shrink(struct hg_tcp_conn *conn, uint32_t mss, hg_ns next)
         p->high = (uint16_t)conn->snd_mss;
     p->probe = 0;
     p->next = conn->tcp->now + next;
+    tcp_trace(conn, TCP_TR_MSS, conn->snd_mss, mss);
     conn->snd_mss = mss;
     remember(conn);
     p->excused = (struct tcp_block){conn->snd_una, conn->snd_nxt};
@@ -64,6 +65,7 @@ void tcp_pmtu_too_big(struct hg_tcp_conn *conn, uint16_t mtu)
     unsigned head = headers(&conn->flow.remote);
     uint32_t mss = mtu > head + LEAST_MSS ? mtu - head : LEAST_MSS;
 
+    tcp_trace(conn, TCP_TR_TOO_BIG, mtu, 0);
     if (mss >= conn->snd_mss)
         return;
     conn->tcp->count.pmtu_reduced++;
@@ -121,6 +123,7 @@ void tcp_pmtu_acked(struct hg_tcp_conn *conn)
     p->excused.lo = p->excused.hi = 0;
     if (!p->probe)
         return;
+    tcp_trace(conn, TCP_TR_MSS, conn->snd_mss, p->probe);
     conn->snd_mss = p->probe;
     search_on(conn, p->high);
 }

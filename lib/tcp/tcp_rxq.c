@@ -172,6 +172,7 @@ static bool make_room(struct hg_tcp_conn *conn)
 
     if (conn->ooo_bytes) {
         tcp->count.rx_ooo_drop += conn->reass.n;
+        tcp_trace(conn, TCP_TR_OOO_DROP, conn->rcv_nxt - conn->irs, conn->ooo_bytes);
         tcp_rxq_drop_ooo(conn);
     }
     return !is_full(tcp);
@@ -182,6 +183,7 @@ bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
     struct hg_tcp *tcp = conn->tcp;
 
     if (unlikely(is_full(tcp)) && !make_room(conn)) {
+        tcp_trace(conn, TCP_TR_MEM_DROP, s->seq - conn->irs, s->len);
         tcp->count.rx_mem_drop++;
         return false;
     }
@@ -239,7 +241,9 @@ void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
     struct tcp_placed placed;
 
     tcp->count.rx_ooo++;
+    tcp_trace(conn, TCP_TR_OOO, s->seq - conn->irs, s->len);
     if (is_full(tcp)) {
+        tcp_trace(conn, TCP_TR_MEM_DROP, s->seq - conn->irs, s->len);
         tcp->count.rx_mem_drop++;
         return;
     }
@@ -249,6 +253,7 @@ void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
         conn->dsack = (struct tcp_block){s->seq, s->seq + s->len};
         conn->flags |= TCP_F_DSACK;
     } else if (rc) {
+        tcp_trace(conn, TCP_TR_OOO_DROP, s->seq - conn->irs, s->len);
         tcp->count.rx_ooo_drop++;
     } else {
         place(conn, &placed, s);

@@ -54,11 +54,14 @@ static uint16_t window_field(struct hg_tcp_conn *conn)
         up = wnd & ~(unit - 1);
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt + up);
     tcp_budget_promise(conn);
+    if (unlikely(up && conn->flags & TCP_F_ZERO_WND))
+        tcp_trace(conn, TCP_TR_WND_OPENED, up, 0);
     if (up)
         conn->flags &= ~TCP_F_ZERO_WND;
     else if (!(conn->flags & TCP_F_ZERO_WND)) {
         conn->flags |= TCP_F_ZERO_WND;
         tcp->count.zero_windows_sent++;
+        tcp_trace(conn, TCP_TR_WND_CLOSED, conn->rxq_bytes, 0);
     }
     return (uint16_t)(up >> conn->rcv_wscale);
 }
@@ -217,6 +220,7 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
     tcp_budget_promise(conn);
     conn->last_ack_sent = conn->rcv_nxt;
     conn->segs_out++;
+    tcp_trace(conn, TCP_TR_SYN_OUT, conn->tries, h.mss);
     emit(tcp, m, &h, &(struct hg_tx){.flow = &conn->flow});
     return 0;
 }
@@ -254,6 +258,7 @@ void tcp_segment_rst(struct hg_tcp_conn *conn)
     if (!m)
         return;
     conn->tcp->count.tx_rst++;
+    tcp_trace(conn, TCP_TR_RST_OUT, conn->snd_nxt - conn->iss, 0);
     conn->segs_out++;
     emit(conn->tcp, m, &h, &(struct hg_tx){.flow = &conn->flow});
 }

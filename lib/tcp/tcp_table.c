@@ -46,11 +46,12 @@ int tcp_table_create(struct hg_tcp *tcp)
     tcp->conns = rte_zmalloc("tcp conns", n * sizeof *tcp->conns, RTE_CACHE_LINE_SIZE);
     /* Ordinary memory on purpose: pages are touched only by connections that lose segments. */
     tcp->cold = calloc(n, sizeof *tcp->cold);
+    tcp->trace = calloc(n, sizeof *tcp->trace);
     /* Counted so that buffers of half the usual size still fit. */
     tcp->rx_bufs_max = (uint32_t)(tcp->cfg.rcv_mem_max / 1024 + 64);
     int rc = tcp_rxblks_create(&tcp->rx_blocks, 2 * tcp->rx_bufs_max, n);
     rc = rc ? rc : tcp_sent_pool_create(&tcp->sent_pool, n < SENT_TABLES ? n : SENT_TABLES);
-    if (rc || !tcp->slots || !tcp->conns || !tcp->cold) {
+    if (rc || !tcp->slots || !tcp->conns || !tcp->cold || !tcp->trace) {
         tcp_table_destroy(tcp);
         return -ENOMEM;
     }
@@ -68,6 +69,7 @@ void tcp_table_destroy(struct hg_tcp *tcp)
     rte_free(tcp->slots);
     rte_free(tcp->conns);
     free(tcp->cold);
+    free(tcp->trace);
     tcp_rxblks_destroy(&tcp->rx_blocks);
     tcp_sent_pool_destroy(&tcp->sent_pool);
 }
@@ -147,6 +149,7 @@ struct hg_tcp_conn *tcp_conn_new(struct hg_tcp *tcp, const struct hg_flow *flow,
     conn->flags = TCP_F_IN_USE;
     conn->flow = *flow;
     conn->hash = hash;
+    tcp_trace_reset(conn);
     table_insert(tcp, conn);
     tcp->n_conns++;
     return conn;
@@ -182,6 +185,9 @@ void tcp_conn_kill(struct hg_tcp_conn *conn, int error)
         tcp->n_time_wait--;
     }
     conn->flags &= ~(TCP_F_ON_OUT | TCP_F_ON_TIME_WAIT);
+    tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_CLOSED);
+    if (error)
+        tcp_trace(conn, TCP_TR_ERROR, (uint32_t)-error, 0);
     conn->state = TCP_ST_CLOSED;
     if (error)
         conn->error = error;

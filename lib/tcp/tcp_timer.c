@@ -90,6 +90,7 @@ static bool expire_persist(struct hg_tcp_conn *conn)
     } else {
         conn->flags |= TCP_F_PROBE_DUE;
         tcp->count.zero_window_probes++;
+        tcp_trace(conn, TCP_TR_PERSIST, conn->tries, 0);
     }
     tcp_output_want(conn);
     return true;
@@ -131,6 +132,7 @@ static bool expire_keepalive(struct hg_tcp_conn *conn)
         conn->probes++;
         conn->flags |= TCP_F_PROBE_DUE;
         tcp->count.keepalives++;
+        tcp_trace(conn, TCP_TR_KEEPALIVE, conn->probes, 0);
         tcp_output_want(conn);
     }
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + idle / KEEPALIVE_PROBES);
