@@ -67,7 +67,8 @@ static const struct option options[] = {
     {"tls", "ca", TEXT, AT(ca), "", 0, 0,
      "CA bundle that sources' certificates must chain to, PEM"},
     {"tls", "keylog", TEXT, AT(keylog), "", 0, 0,
-     "write traffic secrets there; DEBUGGING ONLY: breaks confidentiality"},
+     "write traffic secrets there, for Wireshark; needs [debug] allow-keylog = yes: breaks "
+     "confidentiality"},
     {"tls", "provider", CHOICE, AT(provider), "ipsec-mb", 0, 0,
      "ipsec-mb|openssl: what protects records"},
     {"tls", "handshake-timeout", TIME, AT(handshake_timeout), "10s", HG_MS(100), HG_SEC(600), ""},
@@ -100,6 +101,8 @@ static const struct option options[] = {
      "longest wait for a batch to fill"},
     {"control", "socket", TEXT, AT(socket), "/run/headgate/control.sock", 0, 0,
      "UNIX socket of headgatectl"},
+    {"debug", "allow-keylog", YESNO, AT(allow_keylog), "no", 0, 0,
+     "[tls] keylog may be set; whoever has that file can read all replication"},
 };
 
 /* ---- values ---- */
@@ -197,7 +200,8 @@ static char *device_slot(struct config *cfg, const char *section, const char *ke
 static int unknown_section(const char *section, struct hg_err *err)
 {
     return hg_fail(err, -EINVAL,
-                   "section [%s] is unknown; known are eal cpu port tcp tls ingest store control",
+                   "section [%s] is unknown; known are eal cpu port tcp tls ingest store control "
+                   "debug",
                    section);
 }
 
@@ -389,6 +393,11 @@ int config_check(struct config *cfg, struct hg_err *err)
         return hg_fail(err, -EINVAL, "[port] needs a device or a vdev");
     if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')
         return hg_fail(err, -EINVAL, "[tls] certificate, key and ca must be given");
+    if (cfg->keylog[0] != '\0' && !cfg->allow_keylog)
+        return hg_fail(
+            err, -EINVAL,
+            "[tls] keylog = %s: gives away all traffic; it needs [debug] allow-keylog = yes",
+            cfg->keylog);
     if (cfg->credit + cfg->max_raw > cfg->buffers)
         return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
     if (cfg->rcv_mem == 0)

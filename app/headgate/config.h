@@ -51,6 +51,8 @@ struct config {
     hg_ns commit_delay;
     /* [control] */
     char socket[CFG_TEXT_MAX];
+    /* [debug] */
+    bool allow_keylog;
 };
 
 /* Sets every option to its default. */
