@@ -25,9 +25,23 @@ struct hg_port_ops {
     void (*close)(struct hg_port *port);
 };
 
+/* Sees what goes over a port. The calls come from the queue's thread, must not block, keep or change the
+ * packets, and each queue has its own thread. */
+struct hg_port_watch {
+    /* These n packets came in. */
+    void (*rx)(struct hg_port_watch *watch, uint16_t queue, struct rte_mbuf *const *pkts,
+               uint16_t n);
+    /* These n packets are about to be given to the port; how many it took is told next, by sent(). */
+    void (*tx)(struct hg_port_watch *watch, uint16_t queue, struct rte_mbuf *const *pkts,
+               uint16_t n);
+    /* The port took the first n of them; those behind come again or were given up. */
+    void (*sent)(struct hg_port_watch *watch, uint16_t queue, uint16_t n);
+};
+
 /* First member of every implementation. Filled by its constructor, read-only afterwards. */
 struct hg_port {
     const struct hg_port_ops *ops;
+    struct hg_port_watch *_Atomic watch; /* NULL: none; only by hg_port_watch() */
     char name[64];
     struct rte_ether_addr mac;
     uint16_t mtu;      /* largest IP packet, bytes */
@@ -44,6 +58,11 @@ uint16_t hg_port_rx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts
 
 /* Sends; returns how many the port took (and now owns). The caller keeps the rest. */
 uint16_t hg_port_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+
+/* From now on `watch` sees what goes over all queues; NULL: nobody does any more, but a call that runs on
+ * a queue's thread at this moment may still be in the old one. Costs nothing while there is none. Any
+ * thread; whoever sets one sees to it that there is none yet. */
+void hg_port_watch(struct hg_port *port, struct hg_port_watch *watch);
 
 /* Stops the device and frees the port. NULL is allowed. */
 void hg_port_close(struct hg_port *port);
