@@ -34,7 +34,7 @@ static int client_connect(const char *path)
     return fd;
 }
 
-static FILE *client_send(const char *path, json_t *request)
+FILE *client_send(const char *path, json_t *request)
 {
     int fd = client_connect(path);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "r+");
@@ -48,7 +48,7 @@ static FILE *client_send(const char *path, json_t *request)
     return f;
 }
 
-static json_t *client_line(FILE *f)
+json_t *client_line(FILE *f)
 {
     char *line = NULL;
     size_t size = 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The operator's socket: one JSON request a connection, one line; one JSON answer, one line. An
- * export answers with one JSON line and then binary pieces (export.c).
+ * export and a capture answer with one JSON line and then binary pieces (export.c, capture.c).
  *
  *     {"cmd": "volumes" | "stats" | "conns" | "pool" | "grow"}
+ *     {"cmd": "conns", "trace": "ADDRESS:PORT"}
  *     {"cmd": "export", "volume": "source/volume"}
+ *     {"cmd": "capture", "filter": TEXT, "seconds": N, "packets": N, "snaplen": N} (each may be missing)
  *
  * An answer with "error" holds a sentence. The socket has mode 0600: whoever may connect is the
  * operator.
@@ -154,19 +156,30 @@ void control_serve(struct node *node, int client)
         }
         answer =
             json_pack("{s:s}", "error", rc == -EBUSY ? "too many exports at once" : strerror(-rc));
+    } else if (strcmp(cmd, "capture") == 0) {
+        struct hg_err err;
+
+        if (capture_start(node, client, request, &err) == 0) {
+            json_decref(request);
+            return; /* the thread closes the client */
+        }
+        answer = json_pack("{s:s}", "error", err.text);
     } else if (strcmp(cmd, "volumes") == 0) {
         answer = report_volumes(node);
     } else if (strcmp(cmd, "stats") == 0) {
         answer = report_stats(node);
     } else if (strcmp(cmd, "conns") == 0) {
-        answer = report_conns(node);
+        const char *peer = json_string_value(json_object_get(request, "trace"));
+
+        answer = peer != NULL ? report_trace(node, peer) : report_conns(node);
     } else if (strcmp(cmd, "pool") == 0) {
         answer = report_pool(node);
     } else if (strcmp(cmd, "grow") == 0) {
         answer = grow(node);
     } else {
-        answer = json_pack("{s:s}", "error",
-                           "unknown command; known are volumes stats conns pool grow export");
+        answer =
+            json_pack("{s:s}", "error",
+                      "unknown command; known are volumes stats conns pool grow export capture");
     }
     reply(client, answer);
     json_decref(request);

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include <headgate/shard.h>
+#include <jansson.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -23,7 +24,9 @@ struct node {
     unsigned n_shards;
     atomic_bool stop; /* shard threads leave their loops */
     int signal_fd, listen_fd;
-    atomic_uint exports; /* threads alive */
+    atomic_uint exports;      /* threads alive */
+    atomic_uint captures;     /* the same, at most 1 */
+    atomic_bool captures_end; /* the node ends: they flush and end */
     hg_ns started;
 };
 
@@ -38,13 +41,15 @@ static inline hg_ns clock_now(void)
 /* start.c: stages in order, each with its undo. node_start() undoes what it did when one fails. */
 int node_start(struct node *node, struct hg_err *err);
 void node_stop(struct node *node);
+#define KEYLOG_WARNING "TLS traffic secrets are written to %s: replication is NOT private"
 int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct hg_err *err);
 
 /* run.c: shard threads, signals, the control socket. Returns when stopped by a signal. */
 void node_launch(struct node *node);
 void node_run(struct node *node);
 
-/* Runs fn on a shard and waits until it has run (bounded: 0 or -ETIMEDOUT). Control thread only. */
+/* Runs fn on a shard and waits until it has run (bounded: 0 or -ETIMEDOUT). Any thread but a shard's, while
+ * the shards run. */
 struct sync_call {
     struct hg_call call; /* first; fn gets it back */
     atomic_bool done;    /* fn sets it last */
@@ -58,6 +63,11 @@ void control_serve(struct node *node, int client); /* answers one request and cl
 
 /* export.c: streams a volume to the socket from a thread of its own, and closes it. */
 int export_start(struct node *node, int client, const char *volume);
+
+/* capture.c: streams what goes over the port to the client from a thread of its own, which closes it. 0, or a
+ * negative errno with a sentence, and the client is still the caller's. */
+#define CAPTURE_FILTER_MAX 2048 /* characters, NUL included */
+int capture_start(struct node *node, int client, const json_t *request, struct hg_err *err);
 
 /* telemetry.c: /headgate/... of rte_telemetry. */
 int telemetry_register(struct node *node);

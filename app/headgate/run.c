@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define DRAIN_MAX HG_SEC(20)
+#define CAPTURE_END_MAX HG_SEC(10)
 #define CALL_MAX HG_SEC(5)
 #define IDLE_BEFORE_SLEEP HG_MS(1)
 
@@ -132,6 +133,10 @@ static void drain(struct node *node)
         node_call(node->shards[i], &call, drain_fn);
     }
     while ((!all_drained(node) || atomic_load(&node->exports) != 0) && clock_now() < end)
+        nanosleep(&nap, NULL);
+    /* Last, so that a capture has seen the connections' end; it needs the shards to leave the port. */
+    atomic_store(&node->captures_end, true);
+    while (atomic_load(&node->captures) != 0 && clock_now() < end + CAPTURE_END_MAX)
         nanosleep(&nap, NULL);
     atomic_store(&node->stop, true);
     rte_eal_mp_wait_lcore();

@@ -282,8 +282,7 @@ int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct h
     };
 
     if (tls.keylog_file != NULL)
-        hg_log(HG_LOG_WARN, "node", "traffic secrets are written to %s: replication is NOT private",
-               cfg->keylog);
+        hg_log(HG_LOG_WARN, "node", KEYLOG_WARNING, cfg->keylog);
     return hg_tls_ctx_create(&tls, out, err);
 }
 

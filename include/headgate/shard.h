@@ -78,6 +78,8 @@ struct hg_store *hg_shard_store(struct hg_shard *shard);
 struct hg_arena *hg_shard_arena(struct hg_shard *shard);
 /* See hg_shard_store(). */
 struct hg_ingest *hg_shard_ingest(struct hg_shard *shard);
+/* See hg_shard_store(). */
+struct hg_tcp *hg_shard_tcp(struct hg_shard *shard);
 /* 0 .. n_shards - 1. */
 unsigned hg_shard_id(const struct hg_shard *shard);
 

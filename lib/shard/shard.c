@@ -203,6 +203,11 @@ struct hg_ingest *hg_shard_ingest(struct hg_shard *sh)
     return sh->ingest;
 }
 
+struct hg_tcp *hg_shard_tcp(struct hg_shard *sh)
+{
+    return sh->tcp;
+}
+
 unsigned hg_shard_id(const struct hg_shard *sh)
 {
     return sh->cfg.id;

@@ -28,6 +28,7 @@ FLOOR = {
 HEADER_ROOM = {
     "arena": "lib/base",
     "base": "lib/base",
+    "capture": "app/headgate",
     "counter": "lib/base",
     "endian": "lib/base",
     "export": "app/headgate",
