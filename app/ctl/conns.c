@@ -9,65 +9,128 @@
 #include <string.h>
 #include <strings.h>
 
-/* How a number is written. */
+/* How a field is written. */
 enum form {
-    PLAIN,
-    NOT_ZERO, /* nothing when it is 0 */
+    WORD,     /* the text itself */
+    FLAG,     /* its name when it is true */
+    PLAIN,    /* name:number */
+    NOT_ZERO, /* the same, nothing when it is 0 */
+    PAIR,     /* nothing when both are 0: name:number,other */
     MS,       /* microseconds as milliseconds */
-    MS_PAIR,  /* the same, with the one of `other` behind a slash */
-    SEGMENTS, /* bytes as multiples of the MSS */
+    MS_PAIR,  /* the same: name:number/other */
+    MS_WORD,  /* microseconds as whole milliseconds with their unit */
+    AGO,      /* milliseconds; nothing when it never was */
+    SEGMENTS, /* bytes as multiples of the MSS, and of what is not zero at least one */
     SSTHRESH, /* the same; nothing while it is infinite */
+    RETRANS,  /* name:segments/total */
+    BPS,      /* bytes per second as bits, behind a blank */
 };
 
+/* Names and order are those of `ss -ti`. */
 static const struct field {
     const char *ss, *key; /* of the answer's "tcp" */
     enum form form;
     const char *other;
 } fields[] = {
+    {"ts", "timestamps", FLAG, NULL},
+    {"sack", "sack", FLAG, NULL},
+    {"ecn", "ecn", FLAG, NULL},
+    {"", "cc", WORD, NULL},
+    {"wscale", "snd_wscale", PAIR, "rcv_wscale"},
     {"rto", "rto_us", MS, NULL},
+    {"backoff", "backoff", NOT_ZERO, NULL},
     {"rtt", "srtt_us", MS_PAIR, "rttvar_us"},
+    {"ato", "ato_us", MS, NULL},
     {"mss", "snd_mss", PLAIN, NULL},
+    {"pmtu", "pmtu", PLAIN, NULL},
+    {"rcvmss", "rcv_mss", PLAIN, NULL},
+    {"advmss", "advmss", PLAIN, NULL},
     {"cwnd", "cwnd", SEGMENTS, NULL},
     {"ssthresh", "ssthresh", SSTHRESH, NULL},
-    {"bytes_sent", "bytes_out", NOT_ZERO, NULL},
+    {"bytes_sent", "bytes_sent", NOT_ZERO, NULL},
+    {"bytes_retrans", "bytes_retrans", NOT_ZERO, NULL},
+    {"bytes_acked", "bytes_acked", NOT_ZERO, NULL},
     {"bytes_received", "bytes_in", NOT_ZERO, NULL},
     {"segs_out", "segs_out", NOT_ZERO, NULL},
     {"segs_in", "segs_in", NOT_ZERO, NULL},
-    {"retrans", "retransmits", NOT_ZERO, NULL},
-    {"unacked", "unacked", NOT_ZERO, NULL},
+    {"data_segs_out", "data_segs_out", NOT_ZERO, NULL},
+    {"data_segs_in", "data_segs_in", NOT_ZERO, NULL},
+    {"lastsnd", "last_data_sent_ms", AGO, NULL},
+    {"lastrcv", "last_recv_ms", AGO, NULL},
+    {"delivery_rate", "delivery_rate", BPS, NULL},
+    {"delivered_ce", "delivered_ce", NOT_ZERO, NULL},
+    {"busy", "busy_us", MS_WORD, NULL},
+    {"rwnd_limited", "rwnd_limited_us", MS_WORD, NULL},
+    {"sndbuf_limited", "sndbuf_limited_us", MS_WORD, NULL},
+    {"unacked", "unacked", SEGMENTS, NULL},
+    {"retrans", "retrans", RETRANS, "retransmits"},
+    {"lost", "lost", SEGMENTS, NULL},
+    {"sacked", "sacked", SEGMENTS, NULL},
+    {"dsack_dups", "dsack_dups", NOT_ZERO, NULL},
+    {"reord_seen", "reordering", NOT_ZERO, NULL},
+    {"rcv_rtt", "rcv_rtt_us", MS, NULL},
+    {"rcv_space", "rcv_space", PLAIN, NULL},
     {"notsent", "unsent", NOT_ZERO, NULL},
+    {"minrtt", "min_rtt_us", MS, NULL},
+    {"rcv_ooopack", "rcv_ooopack", NOT_ZERO, NULL},
     {"rcv_ooo", "ooo", NOT_ZERO, NULL},
-    {"rcv_wnd", "rcv_wnd", PLAIN, NULL},
     {"snd_wnd", "snd_wnd", PLAIN, NULL},
+    {"rcv_wnd", "rcv_wnd", PLAIN, NULL},
 };
+
+static uint64_t segments(const json_t *tcp, uint64_t bytes)
+{
+    uint64_t mss = ctl_number(tcp, "snd_mss");
+
+    return mss == 0 ? 0 : (bytes + mss - 1) / mss;
+}
+
+/* Forms that are a name and one number; false: not one of those. */
+static bool print_number(const json_t *tcp, const struct field *f, uint64_t n)
+{
+    bool hidden = (f->form != PLAIN && n == 0) || (f->form == SSTHRESH && n >= UINT32_MAX);
+
+    switch (f->form) {
+    case SEGMENTS:
+    case SSTHRESH:
+        n = segments(tcp, n);
+        break;
+    case AGO:
+        hidden = n >= UINT32_MAX;
+        break;
+    case PLAIN:
+    case NOT_ZERO:
+        break;
+    default:
+        return false;
+    }
+    if (!hidden)
+        printf(" %s:%" PRIu64, f->ss, n);
+    return true;
+}
 
 static void print_field(const json_t *tcp, const struct field *f)
 {
-    uint64_t n = ctl_number(tcp, f->key), mss = ctl_number(tcp, "snd_mss");
+    uint64_t n = ctl_number(tcp, f->key), other = f->other == NULL ? 0 : ctl_number(tcp, f->other);
 
-    switch (f->form) {
-    case PLAIN:
-        printf(" %s:%" PRIu64, f->ss, n);
-        break;
-    case NOT_ZERO:
-        if (n != 0)
-            printf(" %s:%" PRIu64, f->ss, n);
-        break;
-    case MS:
+    if (f->form == WORD)
+        printf(" %s", ctl_text(tcp, f->key));
+    else if (f->form == FLAG && json_is_true(json_object_get(tcp, f->key)))
+        printf(" %s", f->ss);
+    if (f->form == WORD || f->form == FLAG || print_number(tcp, f, n) || (n == 0 && other == 0))
+        return;
+    if (f->form == PAIR)
+        printf(" %s:%" PRIu64 ",%" PRIu64, f->ss, n, other);
+    else if (f->form == MS)
         printf(" %s:%g", f->ss, (double)n / 1e3);
-        break;
-    case MS_PAIR:
-        printf(" %s:%g/%g", f->ss, (double)n / 1e3, (double)ctl_number(tcp, f->other) / 1e3);
-        break;
-    case SSTHRESH:
-        if (n >= UINT32_MAX)
-            break;
-        /* fall through */
-    case SEGMENTS:
-        if (mss != 0)
-            printf(" %s:%" PRIu64, f->ss, n / mss);
-        break;
-    }
+    else if (f->form == MS_PAIR)
+        printf(" %s:%g/%g", f->ss, (double)n / 1e3, (double)other / 1e3);
+    else if (f->form == MS_WORD)
+        printf(" %s:%" PRIu64 "ms", f->ss, n / 1000);
+    else if (f->form == RETRANS)
+        printf(" %s:%" PRIu64 "/%" PRIu64, f->ss, segments(tcp, n), other);
+    else
+        printf(" %s %" PRIu64 "bps", f->ss, 8 * n);
 }
 
 /* What ss computes: one window each round trip. */
@@ -90,8 +153,7 @@ static void print_conn(const json_t *c)
            ctl_text(c, "source")[0] != '\0' ? ctl_text(c, "source") : "(no source yet)");
     printf("    ");
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if (json_object_get(t, fields[i].key) != NULL)
-            print_field(t, &fields[i]);
+        print_field(t, &fields[i]);
     print_rate(t);
     printf("\n     tls: %s %s\n", ctl_text(c, "tls"), ctl_text(c, "suite"));
     if (s != NULL)

@@ -39,32 +39,84 @@ static void conns_fn(struct hg_shard *shard, struct hg_call *call, hg_ns now)
 
 /* ---- struct hg_tcp_info ---- */
 
+enum kind { TEXT, YESNO, NUMBER };
+
 struct tcp_field {
     const char *name;
-    size_t at, size; /* an unsigned integer of 1, 2, 4 or 8 bytes */
+    enum kind kind;
+    size_t at, size; /* NUMBER: an unsigned integer of 1, 2, 4 or 8 bytes */
 };
 
-#define FIELD(name)                                                                                \
+#define FIELD(kind, name)                                                                          \
     {                                                                                              \
-#name, offsetof(struct hg_tcp_info, name), sizeof((struct hg_tcp_info *)0)->name           \
+#name, kind, offsetof(struct hg_tcp_info, name), sizeof((struct hg_tcp_info *)0)->name     \
     }
 
 static const struct tcp_field tcp_fields[] = {
-    FIELD(srtt_us),  FIELD(rttvar_us),   FIELD(rto_us),   FIELD(cwnd),      FIELD(ssthresh),
-    FIELD(snd_mss),  FIELD(rcv_wnd),     FIELD(snd_wnd),  FIELD(unread),    FIELD(ooo),
-    FIELD(unacked),  FIELD(unsent),      FIELD(bytes_in), FIELD(bytes_out), FIELD(segs_in),
-    FIELD(segs_out), FIELD(retransmits),
+    FIELD(TEXT, state),
+    FIELD(TEXT, ca_state),
+    FIELD(TEXT, cc),
+    FIELD(YESNO, timestamps),
+    FIELD(YESNO, sack),
+    FIELD(YESNO, wscale),
+    FIELD(YESNO, ecn),
+    FIELD(NUMBER, retries),
+    FIELD(NUMBER, probes),
+    FIELD(NUMBER, backoff),
+    FIELD(NUMBER, snd_wscale),
+    FIELD(NUMBER, rcv_wscale),
+    FIELD(NUMBER, srtt_us),
+    FIELD(NUMBER, rttvar_us),
+    FIELD(NUMBER, rto_us),
+    FIELD(NUMBER, min_rtt_us),
+    FIELD(NUMBER, ato_us),
+    FIELD(NUMBER, rcv_rtt_us),
+    FIELD(NUMBER, cwnd),
+    FIELD(NUMBER, ssthresh),
+    FIELD(NUMBER, snd_mss),
+    FIELD(NUMBER, rcv_mss),
+    FIELD(NUMBER, advmss),
+    FIELD(NUMBER, pmtu),
+    FIELD(NUMBER, rcv_wnd),
+    FIELD(NUMBER, snd_wnd),
+    FIELD(NUMBER, rcv_space),
+    FIELD(NUMBER, unread),
+    FIELD(NUMBER, ooo),
+    FIELD(NUMBER, unacked),
+    FIELD(NUMBER, unsent),
+    FIELD(NUMBER, sacked),
+    FIELD(NUMBER, lost),
+    FIELD(NUMBER, retrans),
+    FIELD(NUMBER, last_data_sent_ms),
+    FIELD(NUMBER, last_recv_ms),
+    FIELD(NUMBER, reordering),
+    FIELD(NUMBER, dsack_dups),
+    FIELD(NUMBER, rcv_ooopack),
+    FIELD(NUMBER, delivered_ce),
+    FIELD(NUMBER, delivery_rate),
+    FIELD(NUMBER, busy_us),
+    FIELD(NUMBER, rwnd_limited_us),
+    FIELD(NUMBER, sndbuf_limited_us),
+    FIELD(NUMBER, bytes_in),
+    FIELD(NUMBER, bytes_out),
+    FIELD(NUMBER, bytes_acked),
+    FIELD(NUMBER, bytes_sent),
+    FIELD(NUMBER, bytes_retrans),
+    FIELD(NUMBER, segs_in),
+    FIELD(NUMBER, segs_out),
+    FIELD(NUMBER, data_segs_in),
+    FIELD(NUMBER, data_segs_out),
+    FIELD(NUMBER, retransmits),
 };
 
-static json_int_t tcp_field(const struct hg_tcp_info *t, const struct tcp_field *f)
+static json_int_t number_at(const char *at, size_t size)
 {
-    const char *at = (const char *)t + f->at;
     uint8_t v8;
     uint16_t v16;
     uint32_t v32;
     uint64_t v64;
 
-    switch (f->size) {
+    switch (size) {
     case sizeof v8:
         memcpy(&v8, at, sizeof v8);
         return v8;
@@ -80,12 +132,22 @@ static json_int_t tcp_field(const struct hg_tcp_info *t, const struct tcp_field 
     }
 }
 
+static json_t *field_json(const struct hg_tcp_info *t, const struct tcp_field *f)
+{
+    const char *at = (const char *)t + f->at;
+
+    if (f->kind == TEXT)
+        return json_string(*(const char *const *)(const void *)at);
+    return f->kind == YESNO ? json_boolean(*(const bool *)at)
+                            : json_integer(number_at(at, f->size));
+}
+
 static json_t *tcp_json(const struct hg_tcp_info *t)
 {
-    json_t *o = json_pack("{s:s}", "state", t->state);
+    json_t *o = json_object();
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(tcp_fields); i++)
-        json_object_set_new(o, tcp_fields[i].name, json_integer(tcp_field(t, &tcp_fields[i])));
+        json_object_set_new(o, tcp_fields[i].name, field_json(t, &tcp_fields[i]));
     return o;
 }
 

@@ -27,7 +27,12 @@ stream() {
     "$HG_CTL" conns >"$HG_DIR/conns"
     cat "$HG_DIR/conns"
     grep -Eq '^ESTABLISHED +[0-9]+ +[0-9]+ 192\.0\.2\.1:1500 +192\.0\.2\.2:[0-9]+ +alpha$' "$HG_DIR/conns"
-    grep -Eq '^ +.*\<rto:[0-9.]+ rtt:[0-9.]+/[0-9.]+ mss:[0-9]+ cwnd:[0-9]+ .*bytes_received:[0-9]+' "$HG_DIR/conns"
+    local ms='[0-9.]+' n='[0-9]+'
+    grep -Eq "^ +ts sack cubic wscale:$n,$n rto:$ms rtt:$ms/$ms ato:$ms mss:$n pmtu:1500 rcvmss:$n advmss:1460 cwnd:$n " \
+        "$HG_DIR/conns"
+    grep -Eq " bytes_sent:$n bytes_acked:$n bytes_received:$n segs_out:$n segs_in:$n data_segs_out:$n data_segs_in:$n" \
+        "$HG_DIR/conns"
+    grep -Eq " lastsnd:$n lastrcv:$n .*rcv_space:$n .*send ${n}bps" "$HG_DIR/conns"
     grep -Eq '^ +tls: TLSv1.3 ' "$HG_DIR/conns"
     # The kernel at the other end counts the same: it cannot have sent less than we received.
     local sent received
@@ -51,10 +56,16 @@ print(json.load(sys.stdin)["conns"][0]["tcp"]["bytes_in"])')
     run "$HG_CTL" conns source beta
     [ "$status" -eq 2 ]
     "$HG_CTL" --json conns src alpha | python3 -c '
-import json, sys
+import json, re, sys
 (c,) = json.load(sys.stdin)["conns"]
 assert c["source"] == "alpha" and c["session"]["frames"] > 0, c
-assert c["tcp"]["srtt_us"] > 0 and c["tcp"]["cwnd"] > 0 and c["tcp"]["segs_in"] > 0, c'
+t = c["tcp"]
+assert t["srtt_us"] > 0 and t["cwnd"] > 0 and t["segs_in"] > 0 and t["sack"] is True, c
+assert t["state"] == "ESTABLISHED" and t["cc"] == "cubic" and t["ca_state"] == "open", c
+# One row for each field of struct hg_tcp_info but the flow.
+fields = open(sys.argv[1]).read().split("struct hg_tcp_info {")[1].split("};")[0]
+names = set(re.findall(r"[ *]([a-z0-9_]+)(?=[,;])", re.sub(r"/\*.*?\*/", "", fields, flags=re.S))) - {"flow"}
+assert names == set(t), names ^ set(t)' "$HG_TOP/include/headgate/tcp.h"
 }
 
 @test "conns --trace tells what a connection went through" {
