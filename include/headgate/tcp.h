@@ -245,6 +245,8 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(rx_mem_drop, "segments dropped because receive memory was at its bound")                     \
     X(rx_bad_ack, "segments with an acknowledgement of something never sent")                      \
     X(rx_bad_flags, "segments with flags that make no sense in the state")                         \
+    X(rx_after_fin, "segments with data behind the peer's FIN, ignored")                           \
+    X(rx_icmp_ignored, "ICMP errors for no connection, or quoting what is not in flight")          \
     X(rx_rst, "connections reset by the peer")                                                     \
     X(rx_rst_ignored, "resets outside the exact sequence number (RFC 5961)")                       \
     X(rx_syn_in_conn, "SYNs within a connection, answered with a challenge ACK")                   \

@@ -98,8 +98,10 @@ static void text_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 static bool process_text(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     if (conn->state != TCP_ST_ESTABLISHED && conn->state != TCP_ST_FIN_WAIT_1 &&
-        conn->state != TCP_ST_FIN_WAIT_2)
-        return true; /* after the peer's FIN: ignored */
+        conn->state != TCP_ST_FIN_WAIT_2) {
+        conn->tcp->count.rx_after_fin++;
+        return true;
+    }
     if (unlikely(conn->flags & TCP_F_RELEASED)) {
         /* Nobody will ever read this: tell the peer (RFC 1122 4.2.2.13). */
         tcp_close_abort(conn, -ECONNABORTED);

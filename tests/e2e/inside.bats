@@ -118,7 +118,7 @@ discards() {
     "$HG_CTL" --json stats | python3 -c '
 import json, sys
 quiet = {"net.rx_packets", "net.tx_packets", "tcp.rx_segs", "tcp.tx_segs", "net.rx_arp_request",
-         "net.rx_arp_reply", "net.tx_arp_request", "net.rx_arp_unsolicited", "tcp.tx_rst"}
+         "net.rx_arp_reply", "net.tx_arp_request", "net.rx_arp_unsolicited", "net.rx_icmp_error", "tcp.tx_rst"}
 s = json.load(sys.stdin)["shards"][0]
 for area in "net", "tcp":
     for name, value in sorted(s[area].items()):
@@ -157,6 +157,7 @@ tcp-flags tcp.rx_bad_flags
 stray-rst tcp.rx_rst_ignored
 icmp-checksum net.rx_icmp_bad
 icmp-type net.rx_icmp_other
+icmp-forged tcp.rx_icmp_ignored
 ROWS
 }
 

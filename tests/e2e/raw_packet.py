@@ -53,8 +53,8 @@ def tcp(flags, sport=40000, dport=1500, options=b"", offset=None, wrong_sum=Fals
     return head[:16] + struct.pack("!H", value) + head[18:]
 
 
-def icmp(kind, wrong_sum=False):
-    head = struct.pack("!BBHHH", kind, 0, 0, 1, 1) + bytes(32)
+def icmp(kind, body=bytes(32), wrong_sum=False):
+    head = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + body
     value = checksum(head) ^ (0x5555 if wrong_sum else 0)
     return head[:2] + struct.pack("!H", value) + head[4:]
 
@@ -76,6 +76,8 @@ def packet(kind, port):
         "stray-rst": lambda: ipv4(tcp(RST)),
         "rst": lambda: ipv4(tcp(RST, sport=port)),
         "icmp-checksum": lambda: ipv4(icmp(8, wrong_sum=True), proto=1),
+        "icmp-forged": lambda: ipv4(icmp(3, ipv4(tcp(ACK, sport=1500, dport=40000), src=NODE, dst=CLIENT)),
+                                    proto=1),
         "icmp-type": lambda: ipv4(icmp(42), proto=1),
         "other-mac": lambda: ipv4(tcp(SYN)),
     }

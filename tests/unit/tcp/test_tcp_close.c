@@ -216,6 +216,7 @@ static void test_data_after_fin_is_ignored(void)
     fin(1, 1);
     rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 2, .ack = 1, .wnd = 9, .len = 100});
     CU_ASSERT_EQUAL(hg_tcp_readable(rig.conn), 0);
+    CU_ASSERT_EQUAL(rig_count(&rig, "rx_after_fin"), 1);
     expect_state("CLOSE-WAIT");
     rig_fini(&rig);
 }
@@ -468,6 +469,7 @@ static void test_too_big(void)
     rig_icmp(&rig, (struct hg_seg){.kind = HG_SEG_TOO_BIG, .mtu = 700}, 5 * 988 + 1);
     rig_icmp(&rig, (struct hg_seg){.kind = HG_SEG_TOO_BIG, .mtu = 700}, 0);
     rig_expect_none(&rig);
+    CU_ASSERT_EQUAL(rig_count(&rig, "rx_icmp_ignored"), 2);
     rig_icmp(&rig, (struct hg_seg){.kind = HG_SEG_TOO_BIG, .mtu = 700}, 1);
     hg_tcp_conn_info(rig.conn, &info);
     CU_ASSERT_EQUAL(info.snd_mss, 660);
