@@ -141,6 +141,16 @@ static int run(struct capture *c)
     return 0;
 }
 
+/* Until headgate has taken the capture down, so that the next one finds nothing in its way. */
+static void wait_for_end(const struct capture *c)
+{
+    char rest[4096];
+
+    shutdown(fileno(c->in), SHUT_WR);
+    while (fread(rest, 1, sizeof rest, c->in) != 0) {
+    }
+}
+
 /* ---- the command line ---- */
 
 static bool number(const char *text, json_t *request, const char *key)
@@ -183,7 +193,7 @@ int ctl_capture(const struct ctl *ctl, int argc, char **argv)
 {
     struct capture c = {.ctl = ctl, .out = STDOUT_FILENO};
     json_t *request = json_pack("{s:s}", "cmd", "capture");
-    int rc = 1;
+    int rc;
 
     if (!parse(argc, argv, request)) {
         json_decref(request);
@@ -194,6 +204,7 @@ int ctl_capture(const struct ctl *ctl, int argc, char **argv)
     if (c.in == NULL)
         return 1;
     rc = run(&c);
+    wait_for_end(&c);
     if (c.out != STDOUT_FILENO && c.out >= 0)
         close(c.out);
     fclose(c.in);

@@ -22,12 +22,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TAP_MEMORY ((size_t)16 << 20) /* bytes for each queue */
+#define TAP_MEMORY ((size_t)32 << 20) /* bytes in all; a queue has a few hundred packets at least */
 #define PIECE (256u * 1024u)
 #define IDLE_MS 20          /* how long nothing is looked at when nothing came */
 #define SEND_TICK_US 200000 /* how often a blocked send looks at the clock */
 #define CLIENT_TIMEOUT HG_SEC(60)
-#define END_TIMEOUT HG_SEC(2) /* for the client to take the rest when the node ends */
+#define END_TIMEOUT HG_SEC(2) /* for the client to take all the rest when the node ends */
 #define FRAME_EXTRA 22u       /* Ethernet header and two VLAN tags beside the MTU */
 
 _Static_assert(PIECE <= HG_CAPTURE_PIECE_MAX, "a piece is not longer than agreed");
@@ -42,6 +42,7 @@ struct capture {
     struct tap *tap;
     uint64_t packets, start; /* start: ns since 1970 */
     bool gone;               /* the client takes nothing more */
+    hg_ns ending;            /* when it was seen that the node ends; 0: not yet */
     struct hg_capture_piece *piece;
     uint32_t piece_len;
 };
@@ -59,9 +60,11 @@ static uint64_t wall_clock(void)
     return (uint64_t)HG_SEC(t.tv_sec) + (uint64_t)t.tv_nsec;
 }
 
-static bool node_ends(const struct capture *c)
+static bool node_ends(struct capture *c)
 {
-    return atomic_load(&c->node->captures_end);
+    if (c->ending == 0 && atomic_load(&c->node->captures_end))
+        c->ending = clock_now();
+    return c->ending != 0;
 }
 
 /* ---- to the client ---- */
@@ -73,17 +76,17 @@ static void send_all(struct capture *c, const void *data, size_t len)
 
     while (len != 0 && !c->gone) {
         ssize_t n = send(c->client, p, len, MSG_NOSIGNAL);
-        hg_ns waited = clock_now() - start;
+        hg_ns now = clock_now();
 
         if (n > 0) {
             p += n;
             len -= (size_t)n;
-            start += waited;
-        } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-            c->gone = true;
-        } else if (waited > CLIENT_TIMEOUT || (node_ends(c) && waited > END_TIMEOUT)) {
+            start = now;
+        } else if (n == 0 || (errno != EINTR && errno != EAGAIN) || now - start > CLIENT_TIMEOUT) {
             c->gone = true;
         }
+        if (len != 0 && node_ends(c) && now > c->ending + END_TIMEOUT)
+            c->gone = true;
     }
 }
 
@@ -182,7 +185,7 @@ static bool client_stops(struct capture *c, int wait_ms)
            (fd.revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
-static bool is_over(const struct capture *c)
+static bool is_over(struct capture *c)
 {
     return c->gone || node_ends(c) || (c->packets_max != 0 && c->packets >= c->packets_max) ||
            (c->end != 0 && clock_now() >= c->end);
@@ -231,13 +234,18 @@ static void *capture_thread(void *arg)
     struct capture *c = arg;
     struct node *node = c->node;
     struct timeval tick = {0, SEND_TICK_US};
-    const struct tap_cfg cfg = {
-        .port = node->port, .filter = c->filter, .snaplen = c->snaplen, .memory = TAP_MEMORY};
+    const struct tap_cfg cfg = {.port = node->port,
+                                .filter = c->filter,
+                                .snaplen = c->snaplen,
+                                .memory = TAP_MEMORY / node->port->n_queues};
     struct hg_err err = {""};
+    int client;
 
     setsockopt(c->client, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick);
     if (tap_create(&cfg, &c->tap, &err) != 0) {
         send_json(c, json_pack("{s:s}", "error", err.text));
+    } else if (node_ends(c)) { /* a name in the filter may have taken long: the port may be gone */
+        send_json(c, json_pack("{s:s}", "error", "headgate is stopping"));
     } else {
         c->start = wall_clock();
         send_json(c, json_pack("{s:s, s:I}", "interface", node->port->name, "snaplen",
@@ -245,10 +253,11 @@ static void *capture_thread(void *arg)
         capture_stream(c);
     }
     tap_destroy(c->tap);
-    close(c->client);
+    client = c->client;
     free(c->piece);
     free(c);
     atomic_store(&node->captures, 0);
+    close(client); /* last: who sees this may begin another capture */
     return NULL;
 }
 
