@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of options, and loading, setting and printing by it. */
 #include "config.h"
+#include "netcfg.h"
 #include <headgate/units.h>
 #include <ctype.h>
 #include <errno.h>
@@ -46,8 +47,18 @@ static const struct option options[] = {
     {"port", "vdev", TEXT, AT(vdev), "", 0, 0, "virtual device to make: net_tap0,iface=hg0"},
     {"port", "device", TEXT, AT(device), "", 0, 0,
      "DPDK device name or PCI address; empty: the virtual device"},
-    {"port", "address", TEXT, AT(address), "192.0.2.1/24", 0, 0, "our address and prefix length"},
-    {"port", "gateway", TEXT, AT(gateway), "", 0, 0, "default gateway; empty: local network only"},
+    {"port", "address", TEXT, AT(address), "192.0.2.1/24", 0, 0,
+     "our addresses with prefix length, IPv4 and IPv6, separated by commas; up to 16"},
+    {"port", "gateway", TEXT, AT(gateway), "", 0, 0,
+     "default gateways, one for IPv4 and one for IPv6; empty: local network only"},
+    {"port", "routes", TEXT, AT(routes), "", 0, 0,
+     "more routes, separated by commas: 198.51.100.0/24 via 192.0.2.254; the longest prefix wins"},
+    {"port", "vlan", COUNT, AT(vlan), "0", 0, 4094,
+     "802.1Q tag of all frames; others are dropped; 0: untagged"},
+    {"port", "slaac", YESNO, AT(slaac), "no", 0, 0,
+     "IPv6 addresses, routers and MTU also from router advertisements"},
+    {"port", "detect-conflicts", YESNO, AT(detect_conflicts), "yes", 0, 0,
+     "ask for about 6 s (IPv6: 2 s) whether another host has an address before it is used"},
     {"port", "mtu", COUNT, AT(mtu), "0", 0, 9216, "0: the device's own"},
     {"port", "rx-descriptors", COUNT, AT(rx_desc), "1024", 0, 32768, "0: the driver's default"},
     {"port", "tx-descriptors", COUNT, AT(tx_desc), "1024", 0, 32768, "0: the driver's default"},
@@ -380,15 +391,11 @@ static int check_store(const struct config *cfg, struct hg_err *err)
 
 int config_check(struct config *cfg, struct hg_err *err)
 {
-    struct hg_ip ip;
-    unsigned len;
+    struct hg_net_cfg net;
+    int rc = netcfg_parse(cfg, &net, err);
 
-    if (hg_ip_parse_prefix(cfg->address, &ip, &len) != 0)
-        return hg_fail(err, -EINVAL, "[port] address = %s: write it like 192.0.2.1/24",
-                       cfg->address);
-    if (cfg->gateway[0] != '\0' && hg_ip_parse(cfg->gateway, &ip) != 0)
-        return hg_fail(err, -EINVAL, "[port] gateway = %s: write it like 192.0.2.254",
-                       cfg->gateway);
+    if (rc != 0)
+        return rc;
     if (cfg->vdev[0] == '\0' && cfg->device[0] == '\0')
         return hg_fail(err, -EINVAL, "[port] needs a device or a vdev");
     if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')

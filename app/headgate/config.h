@@ -31,6 +31,9 @@ struct config {
     char device[CFG_TEXT_MAX];
     char address[CFG_TEXT_MAX];
     char gateway[CFG_TEXT_MAX];
+    char routes[CFG_TEXT_MAX];
+    uint64_t vlan;
+    bool slaac, detect_conflicts;
     uint64_t mtu, rx_desc, tx_desc, rx_mbufs;
     bool trust_checksums;
     /* [tcp] */

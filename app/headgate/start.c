@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Start in stages. A stage that fails has undone itself; node_start() undoes those before it. */
+#include "netcfg.h"
 #include "node.h"
 #include <headgate/units.h>
 #include <errno.h>
@@ -159,6 +160,7 @@ static int stage_port(struct node *node, struct hg_err *err)
         .mtu = (uint16_t)cfg->mtu,
         .rx_pool = node->rx_pool,
         .trust_csum = cfg->trust_checksums,
+        .multicast = strchr(cfg->address, ':') != NULL || cfg->slaac,
     };
     int rc;
 
@@ -309,7 +311,6 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .socket = SOCKET_ID_ANY,
         .port = node->port,
         .rx_pool = node->rx_pool[id],
-        .net = {.trust_csum = cfg->trust_checksums},
         .tcp = {.conns_max = (uint32_t)cfg->tcp_conns,
                 .rcv_buf = (uint32_t)cfg->rcv_buf,
                 .rcv_mem_max = cfg->rcv_mem,
@@ -335,9 +336,10 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .listen_port = (uint16_t)cfg->listen,
         .handshake_timeout = cfg->handshake_timeout,
     };
-    hg_ip_parse_prefix(cfg->address, &out->net.addr, &out->net.prefix_len);
-    if (cfg->gateway[0] != '\0')
-        hg_ip_parse(cfg->gateway, &out->net.gateway);
+    netcfg_parse(cfg, &out->net, NULL); /* config_check() has let it pass */
+    out->net.trust_csum = cfg->trust_checksums;
+    for (unsigned i = 0; i < HG_ARRAY_LEN(out->net.secret); i++)
+        out->net.secret[i] = rte_rand();
 }
 
 /* The port goes first: its rings hold packets from the shards' pools. */

@@ -182,28 +182,63 @@ static int make_pools(struct dpdk *d, struct hg_err *err)
     return 0;
 }
 
+/* The node's address and port, as flows carry them. */
+static void set_remote(struct hg_flow *flow, const struct load_options *opt)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&opt->server;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&opt->server;
+
+    if (opt->server.ss_family == AF_INET) {
+        flow->remote = hg_ip_from_v4(ntohl(v4->sin_addr.s_addr));
+        flow->rport = ntohs(v4->sin_port);
+    } else {
+        memcpy(&flow->remote, &v6->sin6_addr, sizeof flow->remote);
+        flow->rport = ntohs(v6->sin6_port);
+    }
+}
+
+static int parse_addresses(struct dpdk *d, struct hg_net_cfg *net, struct hg_err *err)
+{
+    const struct load_options *opt = d->worker->run->opt;
+    struct hg_ip gateway = {{0}};
+
+    set_remote(&d->flow, opt);
+    net->n_addrs = 1;
+    if (hg_ip_parse_prefix(opt->addr, &net->addrs[0].ip, &net->addrs[0].len) != 0)
+        return hg_fail(err, -EINVAL, "--addr: \"%s\" is not like 192.0.2.2/24 or 2001:db8::2/64",
+                       opt->addr);
+    d->flow.local = net->addrs[0].ip;
+    if (hg_ip_is_v4(&d->flow.local) != hg_ip_is_v4(&d->flow.remote))
+        return hg_fail(err, -EINVAL, "--addr and --server are not of one IP version");
+    if (opt->gateway != NULL && hg_ip_parse(opt->gateway, &gateway) != 0)
+        return hg_fail(err, -EINVAL, "--gateway: \"%s\" is not an IP address", opt->gateway);
+    if (hg_ip_is_v4(&gateway))
+        net->gateway4 = gateway;
+    else
+        net->gateway6 = gateway;
+    return 0;
+}
+
 static int open_port(struct dpdk *d, struct hg_err *err)
 {
     const struct load_options *opt = d->worker->run->opt;
     struct hg_ethdev_cfg port = {
         .device = opt->port, .n_queues = 1, .mtu = (uint16_t)opt->mtu, .rx_pool = &d->rx_pool};
-    struct hg_net_cfg net = {.pool = d->rx_pool};
-    int rc;
+    struct hg_net_cfg net = {.pool = d->rx_pool, .no_dad = true};
+    int rc = parse_addresses(d, &net, err);
 
+    if (rc != 0)
+        return rc;
     /* Shared memory cannot damage a packet. */
     port.trust_csum = strncmp(opt->port, "net_memif", 9) == 0;
+    port.multicast = !hg_ip_is_v4(&d->flow.local);
     net.trust_csum = port.trust_csum;
-    if (hg_ip_parse_prefix(opt->addr, &net.addr, &net.prefix_len) != 0)
-        return hg_fail(err, -EINVAL, "--addr: \"%s\" is not like 192.0.2.2/24", opt->addr);
-    if (opt->gateway != NULL && hg_ip_parse(opt->gateway, &net.gateway) != 0)
-        return hg_fail(err, -EINVAL, "--gateway: \"%s\" is not an IP address", opt->gateway);
+    if (getrandom(net.secret, sizeof net.secret, 0) != sizeof net.secret)
+        return hg_fail(err, -EIO, "no random numbers from the system");
     rc = hg_port_ethdev_open(&port, &d->port, err);
     if (rc != 0)
         return rc;
     net.port = d->port;
-    d->flow.local = net.addr;
-    d->flow.remote = hg_ip_from_v4(ntohl(opt->server.s_addr));
-    d->flow.rport = (uint16_t)opt->server_port;
     return hg_net_create(&net, d->now, &d->net, err);
 }
 

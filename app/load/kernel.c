@@ -258,12 +258,9 @@ static void connected(struct kernel *k, struct link *l, hg_ns now)
 static void link_connect(struct kernel *k, struct link *l, hg_ns now)
 {
     const struct load_options *opt = k->worker->run->opt;
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)opt->server_port),
-                             .sin_addr = opt->server};
     const int one = 1;
     const unsigned timeout = USER_TIMEOUT_MS;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(opt->server.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
         session_down(l->session, false, strerror(errno), now);
@@ -273,7 +270,8 @@ static void link_connect(struct kernel *k, struct link *l, hg_ns now)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
     l->fd = fd;
     l->state = LINK_TCP;
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) {
+    if (connect(fd, (const struct sockaddr *)&opt->server, opt->server_len) != 0 &&
+        errno != EINPROGRESS) {
         char why[160];
 
         snprintf(why, sizeof why, "cannot connect: %s", strerror(errno));

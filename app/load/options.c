@@ -27,22 +27,53 @@ static int bad_value(struct hg_err *err, const char *option, const char *text, c
     return hg_fail(err, -EINVAL, "--%s: \"%s\" is not %s", option, text, allowed);
 }
 
+/* Fills in the address; false when text is neither IPv4 nor IPv6. */
+static bool parse_ip(struct load_options *opt, const char *text, uint16_t port)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&opt->server;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&opt->server;
+
+    memset(&opt->server, 0, sizeof opt->server);
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        opt->server_len = sizeof *v4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1 || IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return false;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    opt->server_len = sizeof *v6;
+    return true;
+}
+
+/* 192.0.2.1, 192.0.2.1:1500, 2001:db8::1, [2001:db8::1], [2001:db8::1]:1500 (RFC 5952 6). */
 static int parse_server(struct load_options *opt, const char *text, struct hg_err *err)
 {
-    char ip[64];
-    const char *colon = strchr(text, ':');
-    size_t len = colon == NULL ? strlen(text) : (size_t)(colon - text);
+    const char *start = text, *end = text + strlen(text), *colon = strchr(text, ':');
+    const char *after = end; /* ":PORT" or the end */
     uint64_t port = HG_PROTO_PORT;
+    char ip[64];
 
-    if (len >= sizeof ip)
+    if (*text == '[') {
+        start = text + 1;
+        end = strchr(text, ']');
+        if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+            return bad_value(err, "server", text, "IP or IP:PORT");
+        after = end + 1;
+    } else if (colon != NULL && strchr(colon + 1, ':') == NULL) {
+        end = after = colon;
+    }
+    if ((size_t)(end - start) >= sizeof ip)
         return bad_value(err, "server", text, "IP or IP:PORT");
-    memcpy(ip, text, len);
-    ip[len] = '\0';
-    if (inet_pton(AF_INET, ip, &opt->server) != 1)
-        return bad_value(err, "server", text, "an IPv4 address, e.g. 192.0.2.1:1500");
-    if (colon != NULL && (hg_units_count(colon + 1, &port) != 0 || port == 0 || port > 65535))
+    memcpy(ip, start, (size_t)(end - start));
+    ip[end - start] = '\0';
+    if (*after == ':' && (hg_units_count(after + 1, &port) != 0 || port == 0 || port > 65535))
         return bad_value(err, "server", text, "IP:PORT with a port from 1 to 65535");
-    opt->server_port = (uint32_t)port;
+    if (!parse_ip(opt, ip, (uint16_t)port))
+        return bad_value(err, "server", text,
+                         "an address, e.g. 192.0.2.1:1500 or [2001:db8::1]:1500");
     return 0;
 }
 
@@ -232,7 +263,8 @@ static int parse_bad(struct load_options *opt, const char *text, struct hg_err *
 #define KI UINT64_C(1024)
 
 static const struct row rows[] = {
-    {"server", "IP[:PORT]", "the node; port 1500 unless given", CALL, .call = parse_server},
+    {"server", "IP[:PORT]", "the node; port 1500 unless given; [IPv6]:PORT", CALL,
+     .call = parse_server},
     {"cert", "FILE", "certificate chain of the source, PEM", TEXT, AT(cert)},
     {"key", "FILE", "its private key, PEM", TEXT, AT(key)},
     {"ca", "FILE", "CA that signed the node's certificate, PEM", TEXT, AT(ca)},
@@ -288,7 +320,7 @@ static const struct row rows[] = {
     {"eal", "ARGS", "dpdk: EAL arguments, e.g. \"--no-huge -m 512 --vdev=net_tap0\"", TEXT,
      AT(eal)},
     {"port", "DEV", "dpdk: name of the port, e.g. net_memif0", TEXT, AT(port)},
-    {"addr", "IP/LEN", "dpdk: our address, e.g. 192.0.2.2/24", TEXT, AT(addr)},
+    {"addr", "IP/LEN", "dpdk: our address, e.g. 192.0.2.2/24 or 2001:db8::2/64", TEXT, AT(addr)},
     {"mtu", "BYTES", "dpdk: MTU of the port [the driver's default]", NUMBER, AT(mtu), 576, 9216},
     {"gateway", "IP", "dpdk: next hop for other networks", TEXT, AT(gateway)},
     {"cpu", "N", "pin the first thread to this processor, the next to the next", CALL,
@@ -353,7 +385,7 @@ static int check_together(struct load_options *opt, struct hg_err *err)
 {
     if (opt->check_manifest != NULL)
         return 0;
-    if (opt->server_port == 0)
+    if (opt->server_len == 0)
         return hg_fail(err, -EINVAL, "--server is missing: give the node's address");
     if (opt->ca == NULL)
         return hg_fail(err, -EINVAL, "--ca is missing: the node's certificate must be verified");

@@ -28,8 +28,8 @@ enum load_transport { LOAD_KERNEL, LOAD_DPDK };
 
 struct load_options {
     /* where to */
-    struct in_addr server;
-    uint32_t server_port;
+    struct sockaddr_storage server; /* with its port */
+    socklen_t server_len;           /* 0: not given */
     const char *cert, *key, *ca, *cert_dir;
     uint32_t tls_version; /* 0x0304, 0x0303; 0 both */
     const char *suite;    /* OpenSSL name; NULL: its default */

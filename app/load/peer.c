@@ -11,20 +11,17 @@
 
 int peer_connect(struct peer *p, const struct load_options *opt, int rcvbuf, struct hg_err *err)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)opt->server_port),
-                             .sin_addr = opt->server};
     const struct timeval limit = {.tv_sec = 10};
 
     *p = (struct peer){.opt = opt, .size = opt->size};
-    p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    p->fd = socket(opt->server.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->fd < 0)
         return hg_fail(err, -errno, "socket: %s", strerror(errno));
     setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     if (rcvbuf != 0)
         setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
-    if (connect(p->fd, (struct sockaddr *)&to, sizeof to) != 0) {
+    if (connect(p->fd, (const struct sockaddr *)&opt->server, opt->server_len) != 0) {
         int rc = hg_fail(err, -errno, "cannot connect: %s", strerror(errno));
 
         close(p->fd);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ static uint64_t tx_wanted(const struct rte_eth_dev_info *info)
 
 struct ethdev {
     struct hg_port port;
-    uint16_t id; /* of the DPDK port */
+    uint16_t id;      /* of the DPDK port */
+    atomic_bool link; /* as queue 0 saw it last */
 };
 
 static struct ethdev *dev_of(struct hg_port *port)
@@ -53,6 +55,16 @@ static uint16_t ethdev_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf 
     return rte_eth_tx_burst(dev_of(port)->id, queue, pkts, n);
 }
 
+static bool ethdev_link_up(struct hg_port *port, uint16_t queue)
+{
+    struct ethdev *dev = dev_of(port);
+    struct rte_eth_link link;
+
+    if (queue == 0 && rte_eth_link_get_nowait(dev->id, &link) == 0)
+        atomic_store(&dev->link, link.link_status == RTE_ETH_LINK_UP);
+    return atomic_load(&dev->link);
+}
+
 static void ethdev_close(struct hg_port *port)
 {
     struct ethdev *dev = dev_of(port);
@@ -69,6 +81,7 @@ static void ethdev_close(struct hg_port *port)
 static const struct hg_port_ops ethdev_ops = {
     .rx = ethdev_rx,
     .tx = ethdev_tx,
+    .link_up = ethdev_link_up,
     .close = ethdev_close,
 };
 
@@ -242,6 +255,17 @@ static int fill_port(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
     return 0;
 }
 
+/* IPv6 neighbours are asked by multicast. A device that cannot filter may pass everything anyway. */
+static void receive_multicast(struct ethdev *dev)
+{
+    int ret = rte_eth_allmulticast_enable(dev->id);
+
+    if (ret != 0)
+        hg_log(HG_LOG_WARN, "port",
+               "device %s: cannot receive all multicast (%s); IPv6 neighbours may not find us",
+               dev->port.name, rte_strerror(-ret));
+}
+
 /* From configured to started. On failure the caller closes the device. */
 static int bring_up(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
                     const struct rte_eth_dev_info *info, const struct rte_eth_conf *conf,
@@ -258,6 +282,8 @@ static int bring_up(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
     ret = rte_eth_dev_start(dev->id);
     if (ret != 0)
         return hg_fail(err, ret, "device %s: start: %s", cfg->device, rte_strerror(-ret));
+    if (cfg->multicast)
+        receive_multicast(dev);
     return 0;
 }
 

@@ -43,6 +43,12 @@ void hg_port_watch(struct hg_port *port, struct hg_port_watch *watch)
     atomic_store_explicit(&port->watch, watch, memory_order_release);
 }
 
+bool hg_port_link_up(struct hg_port *port, uint16_t queue)
+{
+    assert(queue < port->n_queues);
+    return port->ops->link_up(port, queue);
+}
+
 void hg_port_close(struct hg_port *port)
 {
     if (port != NULL)

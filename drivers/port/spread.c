@@ -24,6 +24,7 @@
 #include <rte_hash_crc.h>
 #include <rte_ip.h>
 #include <rte_ring.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ struct spread {
     struct rte_mbuf *left[HG_PORT_BURST]; /* taken from `out`, not taken by the lower port yet */
     uint16_t n_left;
     struct hg_spread_counters count;
+    atomic_bool up; /* the link, as queue 0 saw it last */
 };
 
 static struct spread *spread_of(struct hg_port *port)
@@ -173,6 +175,15 @@ static uint16_t spread_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf 
     return (uint16_t)rte_ring_mp_enqueue_burst(s->out, (void *const *)pkts, n, NULL);
 }
 
+static bool spread_link_up(struct hg_port *port, uint16_t queue)
+{
+    struct spread *s = spread_of(port);
+
+    if (queue == 0)
+        atomic_store_explicit(&s->up, hg_port_link_up(s->lower, 0), memory_order_relaxed);
+    return atomic_load_explicit(&s->up, memory_order_relaxed);
+}
+
 static void free_ring(struct rte_ring *ring)
 {
     struct rte_mbuf *m;
@@ -200,6 +211,7 @@ static void spread_close(struct hg_port *port)
 static const struct hg_port_ops spread_ops = {
     .rx = spread_rx,
     .tx = spread_tx,
+    .link_up = spread_link_up,
     .close = spread_close,
 };
 
@@ -220,10 +232,12 @@ int hg_port_spread_open(struct hg_port *lower, uint16_t n_queues, struct hg_port
     assert(n_queues >= 1 && n_queues <= QUEUES_MAX);
     if (s == NULL)
         return hg_fail(err, -ENOMEM, "port %s: out of memory", lower->name);
-    s->port = *lower;
+    memcpy(&s->port, lower, sizeof s->port);
     s->port.ops = &spread_ops;
     s->port.n_queues = n_queues;
     s->lower = lower;
+    atomic_init(&s->port.watch, NULL);
+    atomic_init(&s->up, true);
     s->out = make_ring(s, 0, RING_F_SC_DEQ);
     ok = s->out != NULL;
     for (uint16_t q = 1; q < n_queues; q++) {

@@ -96,7 +96,7 @@ static uint16_t wire_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf **
     for (i = 0; i < n && i < room; i++) {
         struct rte_mbuf *m;
 
-        assert(pkts[i]->pkt_len <= (uint32_t)port->mtu + RTE_ETHER_HDR_LEN);
+        assert(pkts[i]->pkt_len <= (uint32_t)port->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN);
         m = carry(pkts[i]);
         if (m == NULL)
             break;
@@ -125,6 +125,12 @@ static void wire_free(struct wire *wire)
     free(wire);
 }
 
+static bool wire_link_up(struct hg_port *port, uint16_t queue)
+{
+    (void)port, (void)queue;
+    return true;
+}
+
 static void wire_close(struct hg_port *port)
 {
     struct wire *wire = end_of(port)->wire;
@@ -136,6 +142,7 @@ static void wire_close(struct hg_port *port)
 static const struct hg_port_ops wire_ops = {
     .rx = wire_rx,
     .tx = wire_tx,
+    .link_up = wire_link_up,
     .close = wire_close,
 };
 

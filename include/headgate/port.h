@@ -22,6 +22,7 @@ struct hg_port;
 struct hg_port_ops {
     uint16_t (*rx)(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t max);
     uint16_t (*tx)(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+    bool (*link_up)(struct hg_port *port, uint16_t queue);
     void (*close)(struct hg_port *port);
 };
 
@@ -64,6 +65,10 @@ uint16_t hg_port_tx(struct hg_port *port, uint16_t queue, struct rte_mbuf **pkts
  * thread; whoever sets one sees to it that there is none yet. */
 void hg_port_watch(struct hg_port *port, struct hg_port_watch *watch);
 
+/* Whether the link is up. The device is asked by queue 0 only (device control calls are not for
+ * several threads); other queues get what queue 0 saw last. May make a system call: not per packet. */
+bool hg_port_link_up(struct hg_port *port, uint16_t queue);
+
 /* Stops the device and frees the port. NULL is allowed. */
 void hg_port_close(struct hg_port *port);
 
@@ -77,6 +82,7 @@ struct hg_ethdev_cfg {
     struct rte_mempool **rx_pool; /* one per queue; must outlive the port */
     bool trust_csum; /* for links that cannot corrupt (shared memory): software checks of
                       * TCP/IP checksums are skipped on receive where no offload exists */
+    bool multicast;  /* receive all multicast frames: IPv6 needs it */
 };
 
 /* Configures and starts the device. Negative errno and a sentence on failure; nothing stays. */

@@ -12,39 +12,55 @@
 enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACHABLE = 3, ICMP_ECHO = 8 };
 enum { UNREACHABLE_TOO_BIG = 4 }; /* "fragmentation needed and DF set" */
 
-struct icmp_hdr {
-    uint8_t type;
-    uint8_t code;
-    uint16_t sum;    /* memory order */
-    uint16_t unused; /* echo: identifier */
-    uint16_t mtu_be; /* RFC 1191 4; echo: sequence number */
-};
-_Static_assert(sizeof(struct icmp_hdr) == 8, "RFC 792");
+bool icmp_may_answer(struct hg_net *net, hg_ns now)
+{
+    return net_limit_take(&net->echo, now, ECHO_EVERY, ECHO_BURST);
+}
+
+void icmp_echo_reply(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *ip,
+                     const struct rte_ether_addr *mac)
+{
+    bool v4 = hg_ip_is_v4(ip->dst);
+    unsigned l3_len = v4 ? sizeof(struct rte_ipv4_hdr) : sizeof(struct net_ip6);
+
+    net_forget_rx(m);
+    if (m->pkt_len + l3_len > hg_net_mtu(net, ip->dst)) {
+        frag_output(net, m, ip, mac);
+        return;
+    }
+    /* A port may give packets without room in front, and another tag to put there than they had. */
+    if (rte_pktmbuf_headroom(m) < net->l2_len + l3_len) {
+        net_drop(&net->c.tx_no_mbuf, m);
+        return;
+    }
+    net_push_headers(net, m, ip);
+    /* Back to where it came from: an echo must not fill the table of neighbours. */
+    net_queue_to(net, m, mac);
+}
 
 static void echo_input(struct hg_net *net, struct rte_mbuf *m, unsigned l3_len, hg_ns now)
 {
-    const struct net_hdr *in = rte_pktmbuf_mtod(m, const struct net_hdr *);
-    struct rte_ether_addr mac = in->eth.src_addr;
-    uint32_t src_be = in->ip.src_addr;
+    const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    const struct rte_ipv4_hdr *in = (const struct rte_ipv4_hdr *)(eth + 1);
+    struct hg_ip src = net_ip_from_be(in->dst_addr), dst = net_ip_from_be(in->src_addr);
+    struct net_l3 ip = {.src = &src, .dst = &dst, .proto = IPPROTO_ICMP};
+    struct rte_ether_addr mac = eth->src_addr;
     struct icmp_hdr *icmp;
 
-    if (m->pkt_len - sizeof in->eth > net->port->mtu || rte_is_multicast_ether_addr(&mac)) {
+    if (rte_is_multicast_ether_addr(&mac)) {
         net_drop(&net->c.rx_icmp_bad, m);
         return;
     }
-    if (!net_limit_take(&net->echo, now, ECHO_EVERY, ECHO_BURST)) {
+    if (!icmp_may_answer(net, now)) {
         net_drop(&net->c.rx_icmp_limited, m);
         return;
     }
     net->c.rx_icmp_echo++;
-    net_forget_rx(m);
-    icmp = (struct icmp_hdr *)rte_pktmbuf_adj(m, (uint16_t)(sizeof in->eth + l3_len));
+    icmp = (struct icmp_hdr *)rte_pktmbuf_adj(m, (uint16_t)(sizeof *eth + l3_len));
     icmp->type = ICMP_ECHO_REPLY;
     /* RFC 1624 3: the type's word went from 8 to 0, so the complemented sum grows by 8. */
     icmp->sum = hg_csum_fold((uint64_t)icmp->sum + ICMP_ECHO);
-    net_push_headers(net, m, src_be, IPPROTO_ICMP);
-    /* Back to where it came from: an echo must not fill the table of neighbours. */
-    net_queue_to(net, m, &mac);
+    icmp_echo_reply(net, m, &ip, &mac);
 }
 
 /* RFC 1191 7.1: what a router that does not say its MTU most likely has, below what was too big. */
@@ -64,7 +80,7 @@ static uint16_t plateau_below(uint16_t len)
 static uint16_t too_big_mtu(const struct icmp_hdr *icmp, const struct rte_ipv4_hdr *quoted)
 {
     uint16_t len = rte_be_to_cpu_16(quoted->total_length);
-    uint16_t mtu = rte_be_to_cpu_16(icmp->mtu_be);
+    uint16_t mtu = (uint16_t)rte_be_to_cpu_32(icmp->rest_be); /* RFC 1191 4 */
 
     if (mtu == 0)
         mtu = plateau_below(len);
@@ -78,14 +94,16 @@ static uint64_t *parse_error(struct hg_net *net, const struct icmp_hdr *icmp, un
     const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(icmp + 1);
     const uint8_t *tcp; /* the first 8 bytes of its header: ports and sequence number */
     unsigned ip_len;
+    struct hg_ip local;
     uint16_t port_be[2];
     uint32_t seq_be;
 
     if (len < sizeof *icmp + sizeof *ip || ip->version != 4 || ip->ihl < 5)
         return &net->c.rx_icmp_bad;
     ip_len = ip->ihl * 4u;
-    if (len < sizeof *icmp + ip_len + 8 || ip->src_addr != net->addrs.self_be ||
-        net_is_martian(&net->addrs, ip->dst_addr))
+    local = net_ip_from_be(ip->src_addr);
+    if (len < sizeof *icmp + ip_len + 8 || net_local(net, &local) == NULL ||
+        net_is_martian4(net, ip->dst_addr))
         return &net->c.rx_icmp_bad;
     if (ip->next_proto_id != IPPROTO_TCP ||
         (ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_OFFSET_MASK)) != 0)
@@ -95,7 +113,7 @@ static uint64_t *parse_error(struct hg_net *net, const struct icmp_hdr *icmp, un
     memcpy(&seq_be, tcp + 4, sizeof seq_be);
     *seg = (struct hg_seg){
         .kind = HG_SEG_UNREACHABLE,
-        .flow = {.local = net->local,
+        .flow = {.local = local,
                  .remote = net_ip_from_be(ip->dst_addr),
                  .lport = rte_be_to_cpu_16(port_be[0]),
                  .rport = rte_be_to_cpu_16(port_be[1])},

@@ -3,10 +3,11 @@
  * From a burst of frames to TCP segments, in one pass. The checks stand in the order of RFC 1122
  * 3.2.1 and 3.3; each failure has its counter. Trusted after each step:
  *
- *  1. contiguous(): the first min(pkt_len, NET_CONTIGUOUS) bytes lie in the first segment, so a
- *     comparison with data_len is enough before any header is read.
- *  2. ipv4_header(): header length, total length <= frame, checksum, and no source route.
- *  3. ipv4_input(): for us, from a possible source, whole, and without padding behind it.
+ *  1. net_contiguous(): the first min(pkt_len, NET_CONTIGUOUS) bytes lie in the first segment, so
+ *     a comparison with data_len is enough before any header is read.
+ *  2. untag(): the frame is of our VLAN, and has no tag any more.
+ *  3. ipv4_header(): header length, total length <= frame, checksum, and no source route.
+ *  4. ipv4_input(): for us, from a possible source, whole, and without padding behind it.
  */
 #include "net_int.h"
 #include "net_csum.h"
@@ -54,10 +55,9 @@ static __rte_noinline bool pull(struct rte_mbuf *m, uint16_t len)
     return true;
 }
 
-static inline bool contiguous(struct rte_mbuf *m)
+bool net_contiguous(struct rte_mbuf *m, uint32_t len)
 {
-    uint32_t len = RTE_MIN(m->pkt_len, (uint32_t)NET_CONTIGUOUS);
-
+    len = RTE_MIN(m->pkt_len, len);
     return likely(m->nb_segs == 1 || m->data_len >= len) || pull(m, (uint16_t)len);
 }
 
@@ -143,13 +143,12 @@ static inline uint64_t *ipv4_header(struct hg_net *net, const struct rte_mbuf *m
     return NULL;
 }
 
-/* A packet that is IPv4, ours and whole; m still starts at Ethernet. */
 static inline unsigned tcp_input(struct hg_net *net, struct rte_mbuf *m,
-                                 const struct rte_ipv4_hdr *ip, struct hg_seg *seg)
+                                 const struct net_tcp_in *in, struct hg_seg *seg)
 {
-    uint16_t offset = (uint16_t)(sizeof(struct rte_ether_hdr) + ip->ihl * 4u);
-    uint16_t len = (uint16_t)(m->pkt_len - offset);
-    const struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, offset);
+    uint32_t len = m->pkt_len - in->offset;
+    const struct rte_tcp_hdr *tcp =
+        rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, in->offset);
     enum verdict verdict = l4_verdict(net, m);
 
     if (unlikely(len < sizeof *tcp)) {
@@ -157,9 +156,9 @@ static inline unsigned tcp_input(struct hg_net *net, struct rte_mbuf *m,
         return 0;
     }
     if (verdict == UNKNOWN) {
-        uint64_t sum = hg_csum_pseudo(ip->src_addr, ip->dst_addr, IPPROTO_TCP, len);
+        uint64_t sum = in->pseudo + ((uint32_t)IPPROTO_TCP << 8) + __builtin_bswap16((uint16_t)len);
 
-        verdict = hg_csum_fold(sum + hg_csum_mbuf(m, offset)) == 0xffff ? GOOD : BAD;
+        verdict = hg_csum_fold(sum + hg_csum_mbuf(m, in->offset)) == 0xffff ? GOOD : BAD;
     }
     if (unlikely(verdict == BAD)) {
         net_drop(&net->c.rx_tcp_csum, m);
@@ -167,16 +166,47 @@ static inline unsigned tcp_input(struct hg_net *net, struct rte_mbuf *m,
     }
     seg->kind = HG_SEG_TCP;
     seg->m = m;
-    seg->flow.local = net->local;
-    seg->flow.remote = net_ip_from_be(ip->src_addr);
     seg->flow.lport = rte_be_to_cpu_16(tcp->dst_port);
     seg->flow.rport = rte_be_to_cpu_16(tcp->src_port);
     seg->quoted_seq = 0;
     seg->mtu = 0;
     seg->icmp_code = 0;
-    seg->ecn = ip->type_of_service & 3;
-    rte_pktmbuf_adj(m, offset);
+    seg->ecn = in->ecn;
+    rte_pktmbuf_adj(m, (uint16_t)in->offset);
     return 1;
+}
+
+unsigned net_tcp_input(struct hg_net *net, struct rte_mbuf *m, const struct net_tcp_in *in,
+                       struct hg_seg *seg)
+{
+    return tcp_input(net, m, in, seg);
+}
+
+/* Sound, ours and whole. */
+static inline unsigned ipv4_deliver(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
+                                    struct hg_seg *seg)
+{
+    const struct rte_ipv4_hdr *ip =
+        rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+    struct net_tcp_in in = {.offset = (unsigned)sizeof(struct rte_ether_hdr) + ip->ihl * 4u,
+                            .pseudo = (uint64_t)ip->src_addr + ip->dst_addr,
+                            .ecn = ip->type_of_service & 3};
+
+    if (unlikely(ip->next_proto_id != IPPROTO_TCP))
+        return icmp_input(net, m, ip->ihl * 4u, now, seg);
+    seg->flow.local = net_ip_from_be(ip->dst_addr);
+    seg->flow.remote = net_ip_from_be(ip->src_addr);
+    return tcp_input(net, m, &in, seg);
+}
+
+static __rte_noinline unsigned ipv4_fragment(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
+                                             struct hg_seg *seg)
+{
+    const struct rte_ipv4_hdr *ip =
+        rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+
+    m = frag_input4(net, m, ip->ihl * 4u, now);
+    return m != NULL ? ipv4_deliver(net, m, now, seg) : 0;
 }
 
 static inline unsigned ipv4_input(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
@@ -187,18 +217,17 @@ static inline unsigned ipv4_input(struct hg_net *net, struct rte_mbuf *m, hg_ns 
     uint64_t *counter = NULL;
     uint32_t frame_len;
 
-    if (m->data_len < sizeof(struct net_hdr))
+    if (m->data_len < sizeof(struct rte_ether_hdr) + sizeof *ip)
         counter = &net->c.rx_short;
     else
         counter = ipv4_header(net, m, ip);
     if (counter == NULL) {
-        if (ip->dst_addr != net->addrs.self_be)
+        struct hg_ip dst = net_ip_from_be(ip->dst_addr);
+
+        if (net_local(net, &dst) == NULL)
             counter = &net->c.rx_not_ours;
-        else if (net_is_martian(&net->addrs, ip->src_addr))
+        else if (net_is_martian4(net, ip->src_addr))
             counter = &net->c.rx_ip_martian;
-        else if ((ip->fragment_offset &
-                  RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0)
-            counter = &net->c.rx_ip_fragment;
         else if (ip->next_proto_id != IPPROTO_TCP && ip->next_proto_id != IPPROTO_ICMP)
             counter = &net->c.rx_ip_proto;
     }
@@ -209,36 +238,84 @@ static inline unsigned ipv4_input(struct hg_net *net, struct rte_mbuf *m, hg_ns 
     frame_len = sizeof(struct rte_ether_hdr) + rte_be_to_cpu_16(ip->total_length);
     if (m->pkt_len != frame_len)
         net_cut(m, frame_len);
-    if (likely(ip->next_proto_id == IPPROTO_TCP))
-        return tcp_input(net, m, ip, seg);
-    return icmp_input(net, m, ip->ihl * 4u, now, seg);
+    if (unlikely(
+            (ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0))
+        return ipv4_fragment(net, m, now, seg);
+    return ipv4_deliver(net, m, now, seg);
 }
 
-/* Returns 1 when *seg was filled; else the packet is gone. */
-static inline unsigned frame_input(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
-                                   struct hg_seg *seg)
+/* What is not a unicast IP frame for us. */
+static __rte_noinline unsigned other_frame(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
+                                           struct hg_seg *seg)
 {
-    const struct rte_ether_hdr *eth;
-    uint64_t dst;
-    bool for_us;
+    const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    bool for_us = rte_is_same_ether_addr(&eth->dst_addr, &net->port->mac);
+    bool broadcast = rte_is_broadcast_ether_addr(&eth->dst_addr);
+    /* RFC 2464 7; which groups are ours is decided by the IP address. */
+    bool group6 = eth->dst_addr.addr_bytes[0] == 0x33 && eth->dst_addr.addr_bytes[1] == 0x33;
 
-    if (unlikely(!contiguous(m) || m->data_len < sizeof *eth)) {
-        net_drop(&net->c.rx_short, m);
-        return 0;
-    }
-    eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-    memcpy(&dst, eth, sizeof dst);
-    for_us = (dst & MAC48) == net->mac48;
-    if (likely(eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && for_us))
-        return ipv4_input(net, m, now, seg);
+    if (eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && net->ip6 && (for_us || group6))
+        return ip6_input(net, m, now, seg);
     /* RFC 1122 3.3.6: IP in a link-layer broadcast is not for TCP and not for echo. */
-    if (!for_us && (eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) || (dst & MAC48) != MAC48))
+    if (!for_us && (!broadcast || eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
+                    eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)))
         net_drop(&net->c.rx_not_ours, m);
     else if (eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP))
         arp_input(net, m, now);
     else
         net_drop(&net->c.rx_ethertype, m);
     return 0;
+}
+
+/* Takes the tag off, be it in the frame or in the mbuf; false when it is not ours. VLAN 0 is
+ * priority only (IEEE 802.1Q 9.6), as good as no tag. */
+static __rte_noinline bool untag(struct hg_net *net, struct rte_mbuf *m)
+{
+    const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    const struct rte_vlan_hdr *tag = (const struct rte_vlan_hdr *)(eth + 1);
+    uint16_t vlan = 0;
+    uint8_t *start;
+
+    if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0)
+        return (m->vlan_tci & 0xfff) == net->vlan;
+    if (eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_VLAN)) {
+        if (m->data_len < sizeof *eth + sizeof *tag)
+            return false;
+        vlan = rte_be_to_cpu_16(tag->vlan_tci) & 0xfff;
+        start = rte_pktmbuf_mtod(m, uint8_t *);
+        memmove(start + sizeof *tag, start, 2 * RTE_ETHER_ADDR_LEN);
+        rte_pktmbuf_adj(m, sizeof *tag);
+    }
+    return vlan == net->vlan;
+}
+
+static inline unsigned frame_input(struct hg_net *net, struct rte_mbuf *m, hg_ns now,
+                                   struct hg_seg *seg)
+{
+    const struct rte_ether_hdr *eth;
+    uint64_t dst;
+
+    if (unlikely(!net_contiguous(m, NET_CONTIGUOUS) || m->data_len < sizeof *eth)) {
+        net_drop(&net->c.rx_short, m);
+        return 0;
+    }
+    eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    if (unlikely(net->vlan != 0 || eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_VLAN) ||
+                 (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0)) {
+        if (!untag(net, m)) {
+            net_drop(&net->c.rx_vlan, m);
+            return 0;
+        }
+        eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    }
+    memcpy(&dst, eth, sizeof dst);
+    if (likely((dst & MAC48) == net->mac48)) {
+        if (likely(eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)))
+            return ipv4_input(net, m, now, seg);
+        if (likely(eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && net->ip6))
+            return ip6_input(net, m, now, seg);
+    }
+    return other_frame(net, m, now, seg);
 }
 
 /* Ethernet, IPv4 and TCP with timestamps are 66 bytes: two lines. */

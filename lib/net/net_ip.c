@@ -48,37 +48,50 @@ const char *hg_ip_str(const struct hg_ip *ip, char buf[HG_IP_STRLEN])
 
 int hg_ip_parse(const char *text, struct hg_ip *out)
 {
+    struct hg_ip ip;
     uint32_t be;
 
-    if (inet_pton(AF_INET, text, &be) != 1)
+    if (inet_pton(AF_INET, text, &be) == 1) {
+        *out = hg_ip_from_v4(__builtin_bswap32(be));
+        return 0;
+    }
+    /* "::ffff:192.0.2.1" would be a second way to write an IPv4 address (RFC 4038 4.2). */
+    if (inet_pton(AF_INET6, text, ip.b) != 1 || hg_ip_is_v4(&ip))
         return -EINVAL;
-    *out = hg_ip_from_v4(__builtin_bswap32(be));
+    *out = ip;
     return 0;
 }
 
-int hg_ip_parse_prefix(const char *text, struct hg_ip *out, unsigned *len)
+/* Decimal digits only: no sign, no space, no leading zero, all of which strtoul() would let pass. */
+static int parse_len(const char *text, unsigned max, unsigned *out)
 {
-    const char *slash = strchr(text, '/');
-    char addr[INET_ADDRSTRLEN];
     unsigned n = 0;
 
-    if (slash == NULL || (size_t)(slash - text) >= sizeof addr)
-        return -EINVAL;
-    memcpy(addr, text, (size_t)(slash - text));
-    addr[slash - text] = '\0';
-    text = slash + 1;
-    /* One or two digits, no sign, no space, no leading zero: what strtoul() would let pass. */
-    if (*text == '\0' || strlen(text) > 2 || (text[0] == '0' && text[1] != '\0'))
+    if (*text == '\0' || strlen(text) > 3 || (text[0] == '0' && text[1] != '\0'))
         return -EINVAL;
     for (; *text != '\0'; text++) {
         if (*text < '0' || *text > '9')
             return -EINVAL;
         n = n * 10 + (unsigned)(*text - '0');
     }
-    if (n > 32)
+    if (n > max)
         return -EINVAL;
-    if (hg_ip_parse(addr, out) != 0)
+    *out = n;
+    return 0;
+}
+
+int hg_ip_parse_prefix(const char *text, struct hg_ip *out, unsigned *len)
+{
+    const char *slash = strchr(text, '/');
+    char addr[INET6_ADDRSTRLEN];
+    struct hg_ip ip;
+
+    if (slash == NULL || (size_t)(slash - text) >= sizeof addr)
         return -EINVAL;
-    *len = n;
+    memcpy(addr, text, (size_t)(slash - text));
+    addr[slash - text] = '\0';
+    if (hg_ip_parse(addr, &ip) != 0 || parse_len(slash + 1, hg_ip_is_v4(&ip) ? 32 : 128, len) != 0)
+        return -EINVAL;
+    *out = ip;
     return 0;
 }

@@ -4,31 +4,43 @@
  *
  *                 confirm                     30 s
  *   INCOMPLETE ------------> REACHABLE -----------------> STALE ---- 10 min unused --> (removed)
- *      |    |                    ^          or doubt        | ^
- *      |    |                    +------- confirm ----------+ |
- *      |    +--------------------- adopt ---------------------+
- *      |                                                    |
- *      +---- 3 requests unanswered ---> FAILED <------------+
- *                                         | 3 s
- *                                      (removed)
+ *      |    |                 ^     |                     ^   | packet
+ *      |    |         confirm |     | doubt         adopt |   v
+ *      |    +-----------------|-----|---------------------+  DELAY
+ *      |                      |     v                         | 5 s, or doubt
+ *      |                      +-- PROBE <---------------------+
+ *      |                            | 3 requests to it, 3 to all unanswered
+ *      +-- 3 unanswered --> FAILED <+
+ *                             | 3 s
+ *                          (removed)
  *
- *  1. A question is open while tries > 0; only then is a reply believed. In INCOMPLETE the first
- *     packet opens it, in STALE the next packet or a doubt; in REACHABLE and FAILED none is open.
- *  2. Packets wait only in INCOMPLETE: NBR_WAIT per neighbour, WAITING_MAX in all. The newest is
+ *  1. A question is open while tries > 0, which is in INCOMPLETE and PROBE; only then is a reply
+ *     believed. In INCOMPLETE the first packet opens it.
+ *  2. What was adopted and never confirmed goes from STALE to PROBE with the first packet.
+ *  3. In PROBE the first three requests go to the known MAC alone (RFC 4861 7.3.3), the next three to
+ *     all, since it may have moved (RFC 7048); a doubt begins with the latter. Packets go on meanwhile.
+ *  4. Packets wait only in INCOMPLETE: NBR_WAIT per neighbour, WAITING_MAX in all. The newest is
  *     kept (RFC 1122 2.3.2.2).
- *  3. An entry's timer is armed in every state but UNUSED, save for an INCOMPLETE one between
+ *  5. An entry's timer is armed in every state but UNUSED, save for an INCOMPLETE one between
  *     nbr_get() and what its caller does next.
- *  4. FAILED is the hold-down: packets are dropped at once and nobody is asked.
+ *  6. FAILED is the hold-down: packets are dropped at once and nobody is asked.
+ *
+ * Neither ARP nor ND proves anything, so what an unasked packet claims is never believed against what
+ * we know; a contradiction only makes us ask, and the answer to our own question counts. So a gateway
+ * that moved to another MAC is found in one round trip, and so is a neighbour whose reply to another
+ * shard's question arrived on our queue.
  */
 #include "net_int.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#define TRIES 3                  /* requests per question */
-#define ASK_INTERVAL HG_SEC(1)   /* RFC 1122 2.3.2.1: at most one per second and destination */
+#define TRIES 3                  /* RFC 4861 10: MAX_UNICAST_SOLICIT, MAX_MULTICAST_SOLICIT */
+#define ASK_INTERVAL HG_SEC(1)   /* RFC 4861 RETRANS_TIMER; RFC 1122 2.3.2.1: not more often */
 #define ASK_LATER HG_MS(100)     /* when the common limit stood against it */
 #define REACHABLE_FOR HG_SEC(30) /* RFC 4861 REACHABLE_TIME */
+#define DELAY_FOR HG_SEC(5)      /* RFC 4861 DELAY_FIRST_PROBE_TIME */
+#define TELL_INTERVAL HG_SEC(1)
 #define HOLD_DOWN HG_SEC(3)
 #define IDLE_FOR HG_SEC(600)    /* unused for so long: forgotten */
 #define EVICT_UNUSED HG_SEC(60) /* unused for so long: may go when the table is full */
@@ -68,17 +80,22 @@ void nbr_fini(struct nbr_table *table)
     free(table->entry);
 }
 
-static uint32_t *bucket_of(const struct nbr_table *table, uint32_t ip_be)
+static uint32_t *bucket_of(const struct nbr_table *table, const struct hg_ip *ip)
 {
-    /* Multiplicative hash of the address as a number: its last byte varies most. */
-    return &table->bucket[(rte_be_to_cpu_32(ip_be) * 2654435769u) >> (32 - table->bits)];
+    uint64_t w[2];
+
+    /* Multiplicative hash of the address as a number: its last byte varies most. Only on-link
+     * addresses get in, and the table is bounded, so a long bucket costs its makers more than us. */
+    memcpy(w, ip, sizeof w);
+    w[1] = rte_be_to_cpu_64(w[1]) + w[0];
+    return &table->bucket[(w[1] * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - table->bits)];
 }
 
-struct nbr *nbr_find(const struct nbr_table *table, uint32_t ip_be)
+struct nbr *nbr_find(const struct nbr_table *table, const struct hg_ip *ip)
 {
-    uint32_t i = *bucket_of(table, ip_be);
+    uint32_t i = *bucket_of(table, ip);
 
-    while (i != NBR_NONE && table->entry[i].ip_be != ip_be)
+    while (i != NBR_NONE && !net_ip_same(&table->entry[i].ip, ip))
         i = table->entry[i].next;
     return i != NBR_NONE ? &table->entry[i] : NULL;
 }
@@ -95,7 +112,7 @@ static void remove_nbr(struct hg_net *net, struct nbr *nbr)
 {
     struct nbr_table *table = &net->nbrs;
     uint32_t self = (uint32_t)(nbr - table->entry);
-    uint32_t *link = bucket_of(table, nbr->ip_be);
+    uint32_t *link = bucket_of(table, &nbr->ip);
 
     drop_waiting(net, nbr);
     hg_wheel_stop(&table->wheel, &nbr->timer);
@@ -109,7 +126,7 @@ static void remove_nbr(struct hg_net *net, struct nbr *nbr)
 
 static bool may_go(const struct hg_net *net, const struct nbr *nbr, hg_ns now)
 {
-    if (nbr->ip_be == net->addrs.gateway_be)
+    if (route_is_gateway(net, &nbr->ip))
         return false;
     switch (nbr->state) {
     case NBR_INCOMPLETE:
@@ -140,10 +157,10 @@ static void evict_one(struct hg_net *net, hg_ns now)
     }
 }
 
-struct nbr *nbr_get(struct hg_net *net, uint32_t ip_be, hg_ns now)
+struct nbr *nbr_get(struct hg_net *net, const struct hg_ip *ip, hg_ns now)
 {
     struct nbr_table *table = &net->nbrs;
-    struct nbr *nbr = nbr_find(table, ip_be);
+    struct nbr *nbr = nbr_find(table, ip);
     uint32_t *head, self;
 
     if (nbr != NULL)
@@ -155,8 +172,8 @@ struct nbr *nbr_get(struct hg_net *net, uint32_t ip_be, hg_ns now)
     self = table->free;
     nbr = &table->entry[self];
     table->free = nbr->next;
-    head = bucket_of(table, ip_be);
-    *nbr = (struct nbr){.ip_be = ip_be, .state = NBR_INCOMPLETE, .next = *head, .used = now};
+    head = bucket_of(table, ip);
+    *nbr = (struct nbr){.ip = *ip, .state = NBR_INCOMPLETE, .next = *head, .used = now};
     *head = self;
     return nbr;
 }
@@ -169,7 +186,12 @@ static void arm(struct hg_net *net, struct nbr *nbr, hg_ns at)
 /* Opens a question, or repeats it. */
 static void ask(struct hg_net *net, struct nbr *nbr, hg_ns now)
 {
-    if (!arp_request(net, nbr->ip_be, now)) {
+    bool to_it = nbr->state == NBR_PROBE && nbr->tries < TRIES;
+    const struct rte_ether_addr *mac = to_it ? &nbr->mac : NULL;
+    bool sent = hg_ip_is_v4(&nbr->ip) ? arp_request(net, &nbr->ip, mac, now)
+                                      : nd_solicit(net, &nbr->ip, mac, now);
+
+    if (!sent) {
         arm(net, nbr, now + ASK_LATER);
         return;
     }
@@ -187,6 +209,7 @@ static void fail(struct hg_net *net, struct nbr *nbr, hg_ns now)
     nbr->state = NBR_FAILED;
     nbr->tries = 0;
     arm(net, nbr, now + HOLD_DOWN);
+    net->route_gen += net->route_gen == UINT32_MAX ? 2 : 1; /* another router may do */
 }
 
 static void wait_in(struct hg_net *net, struct nbr *nbr, struct rte_mbuf *m)
@@ -227,10 +250,16 @@ void nbr_send(struct hg_net *net, struct nbr *nbr, struct rte_mbuf *m, hg_ns now
         return;
     case NBR_STALE:
         net_queue_to(net, m, &nbr->mac);
-        if (nbr->tries == 0)
-            nbr_doubt(net, nbr, now);
+        if (nbr->confirmed == 0) {
+            nbr_doubt(net, nbr, now); /* only ever heard, never asked: not left standing for 5 s */
+            return;
+        }
+        nbr->state = NBR_DELAY;
+        arm(net, nbr, now + DELAY_FOR);
         return;
     case NBR_REACHABLE:
+    case NBR_DELAY:
+    case NBR_PROBE:
         net_queue_to(net, m, &nbr->mac);
         return;
     default:
@@ -248,25 +277,88 @@ void nbr_confirm(struct hg_net *net, struct nbr *nbr, const struct rte_ether_add
     release_waiting(net, nbr);
 }
 
-void nbr_adopt(struct hg_net *net, struct nbr *nbr, const struct rte_ether_addr *mac, hg_ns now)
+/* A MAC good enough to be used while we ask; only for INCOMPLETE and FAILED. */
+static void adopt(struct hg_net *net, struct nbr *nbr, const struct rte_ether_addr *mac, hg_ns now)
 {
     assert(nbr->state == NBR_INCOMPLETE || nbr->state == NBR_FAILED);
     nbr->mac = *mac;
-    nbr->state = NBR_STALE;
-    if (nbr->tries == 0)
+    if (nbr->tries == 0) {
+        nbr->state = NBR_STALE;
         arm(net, nbr, now + IDLE_FOR);
+    } else {
+        nbr->state = NBR_PROBE;
+        nbr->tries = (uint8_t)(nbr->tries + TRIES);
+    }
     release_waiting(net, nbr);
+}
+
+void nbr_stale(struct hg_net *net, struct nbr *nbr, hg_ns now)
+{
+    if (nbr->state != NBR_REACHABLE && nbr->state != NBR_PROBE)
+        return;
+    nbr->state = NBR_STALE;
+    nbr->tries = 0;
+    arm(net, nbr, now + IDLE_FOR);
 }
 
 void nbr_doubt(struct hg_net *net, struct nbr *nbr, hg_ns now)
 {
     if (nbr->asked != 0 && now - nbr->asked < ASK_INTERVAL)
         return;
-    if (nbr->state == NBR_FAILED || nbr->tries != 0)
+    if (!nbr_known(nbr)) {
+        if (nbr->state == NBR_INCOMPLETE && nbr->tries == 0)
+            ask(net, nbr, now);
         return;
-    if (nbr->state == NBR_REACHABLE)
-        nbr->state = NBR_STALE;
+    }
+    if (nbr->state == NBR_PROBE && nbr->tries >= TRIES)
+        return;
+    nbr->state = NBR_PROBE;
+    nbr->tries = TRIES;
     ask(net, nbr, now);
+}
+
+static bool may_learn(struct hg_net *net, const struct hg_ip *ip)
+{
+    return !net_is_martian(net, ip) && (route_on_link(net, ip) || route_is_gateway(net, ip));
+}
+
+/* RFC 826, RFC 4861 7.2.3: who asks for us is likely to talk to us next. */
+void nbr_hear_asker(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
+                    hg_ns now)
+{
+    struct nbr *nbr = may_learn(net, ip) ? nbr_get(net, ip, now) : NULL;
+
+    if (nbr == NULL)
+        return;
+    if (!nbr_known(nbr))
+        adopt(net, nbr, mac, now);
+    else if (!rte_is_same_ether_addr(&nbr->mac, mac))
+        nbr_doubt(net, nbr, now);
+}
+
+/* With several queues the question may have been another shard's: then a stranger that answers to
+ * our MAC is asked by us too, and a confirmation of what we know counts. */
+void nbr_hear_unasked(struct hg_net *net, const struct nbr_claim *claim, hg_ns now)
+{
+    bool siblings = net->port->n_queues > 1;
+    struct nbr *nbr;
+
+    if (!may_learn(net, &claim->ip))
+        return;
+    nbr = nbr_find(&net->nbrs, &claim->ip);
+    if (nbr == NULL && (net->accept_unsolicited || (siblings && claim->to_us)))
+        nbr = nbr_get(net, &claim->ip, now);
+    if (nbr == NULL)
+        return;
+    if (net->accept_unsolicited) {
+        nbr_confirm(net, nbr, &claim->mac, now);
+        nbr_tell(net, nbr);
+    } else if (!nbr_known(nbr) || !rte_is_same_ether_addr(&nbr->mac, &claim->mac)) {
+        nbr_doubt(net, nbr, now);
+    } else if (siblings && now - nbr->confirmed >= TELL_INTERVAL) {
+        nbr_confirm(net, nbr, &claim->mac, now);
+        nbr_tell(net, nbr);
+    }
 }
 
 void nbr_tell(struct hg_net *net, struct nbr *nbr)
@@ -288,12 +380,18 @@ static void expire(struct hg_net *net, struct nbr *nbr, hg_ns now)
         nbr->state = NBR_STALE;
         arm(net, nbr, now + IDLE_FOR);
         return;
-    case NBR_STALE:
-        if (nbr->tries == TRIES)
-            fail(net, nbr, now);
-        else if (nbr->tries != 0)
+    case NBR_DELAY:
+        nbr->state = NBR_PROBE;
+        ask(net, nbr, now);
+        return;
+    case NBR_PROBE:
+        if (nbr->tries < 2 * TRIES)
             ask(net, nbr, now);
-        else if (now - nbr->used < IDLE_FOR)
+        else
+            fail(net, nbr, now);
+        return;
+    case NBR_STALE:
+        if (now - nbr->used < IDLE_FOR)
             arm(net, nbr, nbr->used + IDLE_FOR);
         else
             remove_nbr(net, nbr);
@@ -315,11 +413,8 @@ void nbr_poll(struct hg_net *net, hg_ns now)
 void hg_net_learn(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
                   hg_ns now)
 {
-    uint32_t ip_be = rte_cpu_to_be_32(hg_ip_to_v4(ip));
-    struct nbr *nbr;
+    struct nbr *nbr = nbr_get(net, ip, now);
 
-    assert(hg_ip_is_v4(ip));
-    nbr = nbr_get(net, ip_be, now);
     if (nbr != NULL)
         nbr_confirm(net, nbr, mac, now);
 }
@@ -338,7 +433,7 @@ unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned ma
             continue;
         nbr->tell = false;
         table->to_tell--;
-        out[n].ip = hg_ip_from_v4(rte_be_to_cpu_32(nbr->ip_be));
+        out[n].ip = nbr->ip;
         out[n++].mac = nbr->mac;
     }
     return n;

@@ -9,48 +9,104 @@
  * take it must not hold up those behind it, while a full ring deserves patience. */
 #define STUCK_MAX 64
 
-/* The neighbour a packet goes to (RFC 1122 3.3.1.1), or 0. */
-static uint32_t next_hop(const struct net_addrs *addrs, uint32_t dst_be)
+struct rte_mbuf *net_alloc(struct hg_net *net, unsigned len)
 {
-    if (net_is_martian(addrs, dst_be))
-        return 0;
-    return net_on_link(addrs, dst_be) ? dst_be : addrs->gateway_be;
+    struct rte_mbuf *m = rte_pktmbuf_alloc(net->pool);
+    char *p = m != NULL ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
+
+    if (p == NULL) {
+        net->c.tx_no_mbuf++;
+        rte_pktmbuf_free(m);
+        return NULL;
+    }
+    memset(p, 0, len);
+    return m;
 }
 
-void net_push_headers(struct hg_net *net, struct rte_mbuf *m, uint32_t dst_be, uint8_t proto)
+void net_push_eth(struct hg_net *net, struct rte_mbuf *m, uint16_t type_be)
+{
+    uint8_t *eth = (uint8_t *)rte_pktmbuf_prepend(m, net->l2_len);
+
+    assert(eth != NULL);
+    memcpy(eth, net->eth, net->l2_len);
+    memcpy(eth + net->l2_len - sizeof type_be, &type_be, sizeof type_be);
+    m->l2_len = net->l2_len;
+}
+
+static inline void push_ip4(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3)
 {
     uint16_t len = rte_cpu_to_be_16((uint16_t)(m->pkt_len + sizeof(struct rte_ipv4_hdr)));
-    uint16_t id = rte_cpu_to_be_16(net->ip_id++);
-    struct net_hdr *hdr = (struct net_hdr *)rte_pktmbuf_prepend(m, sizeof *hdr);
+    struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)rte_pktmbuf_prepend(m, sizeof *ip);
 
-    assert(hdr != NULL);
-    *hdr = net->hdr;
-    hdr->ip.total_length = len;
-    hdr->ip.packet_id = id;
-    hdr->ip.next_proto_id = proto;
-    hdr->ip.dst_addr = dst_be;
+    assert(ip != NULL);
+    *ip = (struct rte_ipv4_hdr){
+        .version_ihl = RTE_IPV4_VHL_DEF,
+        .type_of_service = l3->ecn,
+        .total_length = len,
+        .packet_id = l3->frag_be != 0 ? l3->id_be : rte_cpu_to_be_16(net->ip_id++),
+        .fragment_offset = l3->frag_be != 0 ? l3->frag_be : RTE_BE16(RTE_IPV4_HDR_DF_FLAG),
+        .time_to_live = NET_HOPS,
+        .next_proto_id = l3->proto,
+        .src_addr = net_v4_be(l3->src),
+        .dst_addr = net_v4_be(l3->dst),
+    };
     if (net->port->tx_ip_csum) {
         m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-        m->l2_len = sizeof hdr->eth;
-        m->l3_len = sizeof hdr->ip;
+        m->l3_len = sizeof *ip;
     } else {
-        uint64_t sum = net->hdr_sum + len + id + ((uint64_t)proto << 8) + dst_be;
+        uint64_t sum = net->hdr4_sum + ((uint64_t)l3->ecn << 8) + len + ip->packet_id +
+                       ip->fragment_offset + ((uint64_t)l3->proto << 8) + ip->src_addr +
+                       ip->dst_addr;
 
-        hdr->ip.hdr_checksum = (uint16_t)~hg_csum_fold(sum);
+        ip->hdr_checksum = (uint16_t)~hg_csum_fold(sum);
     }
 }
 
+static inline void push_ip6(struct rte_mbuf *m, const struct net_l3 *l3)
+{
+    uint16_t len = (uint16_t)m->pkt_len;
+    struct net_ip6 *ip = (struct net_ip6 *)rte_pktmbuf_prepend(m, sizeof *ip);
+
+    assert(ip != NULL);
+    ip->vtc_flow_be =
+        rte_cpu_to_be_32(UINT32_C(6) << 28 | (uint32_t)l3->ecn << 20 | (l3->label & 0xfffff));
+    ip->len_be = rte_cpu_to_be_16(len);
+    ip->proto = l3->proto;
+    ip->hops = l3->hops != 0 ? l3->hops : NET_HOPS;
+    ip->src = *l3->src;
+    ip->dst = *l3->dst;
+}
+
+static inline void push_headers(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3)
+{
+    if (hg_ip_is_v4(l3->dst)) {
+        push_ip4(net, m, l3);
+        net_push_eth(net, m, RTE_BE16(RTE_ETHER_TYPE_IPV4));
+    } else {
+        push_ip6(m, l3);
+        net_push_eth(net, m, RTE_BE16(RTE_ETHER_TYPE_IPV6));
+    }
+}
+
+void net_push_headers(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3)
+{
+    push_headers(net, m, l3);
+}
+
 /* Fills the TCP checksum, or prepares it for the port: the field then holds the pseudo-header's
- * sum, as the mbuf API asks. m starts at the TCP header. */
-static void finish_tcp(const struct hg_net *net, struct rte_mbuf *m, uint32_t dst_be)
+ * sum, as the mbuf API asks. m starts at the TCP header. RFC 9293 3.1, RFC 8200 8.1. */
+static void finish_tcp(const struct hg_net *net, struct rte_mbuf *m, const struct hg_flow *flow)
 {
     struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod(m, struct rte_tcp_hdr *);
-    uint64_t sum = hg_csum_pseudo(net->addrs.self_be, dst_be, IPPROTO_TCP, (uint16_t)m->pkt_len);
+    bool v4 = hg_ip_is_v4(&flow->remote);
+    /* A mapped address adds ffff, which is nothing in ones' complement. */
+    uint64_t sum = hg_csum_range(&flow->local, sizeof flow->local) +
+                   hg_csum_range(&flow->remote, sizeof flow->remote) +
+                   ((uint32_t)IPPROTO_TCP << 8) + __builtin_bswap16((uint16_t)m->pkt_len);
 
     if (net->port->tx_tcp_csum) {
-        m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
-        m->l2_len = sizeof(struct rte_ether_hdr);
-        m->l3_len = sizeof(struct rte_ipv4_hdr);
+        m->ol_flags |= (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6) | RTE_MBUF_F_TX_TCP_CKSUM;
+        m->l3_len = v4 ? sizeof(struct rte_ipv4_hdr) : sizeof(struct net_ip6);
         m->l4_len = (tcp->data_off >> 4) * 4;
         tcp->cksum = hg_csum_fold(sum);
     } else {
@@ -59,30 +115,62 @@ static void finish_tcp(const struct hg_net *net, struct rte_mbuf *m, uint32_t ds
     }
 }
 
+/* RFC 6437 3: the same for all packets of a flow, and not to be guessed from outside. */
+static uint32_t flow_label(const struct hg_net *net, const struct hg_flow *flow)
+{
+    uint64_t w[4], h = net->secret[0] ^ ((uint64_t)flow->lport << 16 | flow->rport);
+
+    memcpy(w, flow, sizeof w);
+    for (unsigned i = 0; i < HG_ARRAY_LEN(w); i++) {
+        h = (h ^ w[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return (uint32_t)((h ^ net->secret[1]) * UINT64_C(0x9e3779b97f4a7c15) >> 44);
+}
+
+/* The neighbour towards flow->remote; NULL, and the counter of the drop, when there is none. */
+static inline struct nbr *neighbour(struct hg_net *net, const struct hg_flow *flow, hg_ns now,
+                                    uint64_t **counter)
+{
+    if (unlikely(net->last.gen != net->route_gen ||
+                 !net_ip_same(&net->last.remote, &flow->remote))) {
+        net->last.gen = 0;
+        if (!route_find(net, &flow->remote, &net->last.hop)) {
+            *counter = &net->c.tx_no_route;
+            return NULL;
+        }
+        net->last.remote = flow->remote;
+        net->last.gen = net->route_gen;
+    }
+    if (unlikely(net->last.nbr == NULL || !net_ip_same(&net->last.nbr->ip, &net->last.hop))) {
+        net->last.nbr = nbr_get(net, &net->last.hop, now);
+        *counter = &net->c.tx_arp_wait_drop;
+    }
+    return net->last.nbr;
+}
+
 void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
     const struct hg_flow *flow = tx->flow;
-    uint32_t dst_be = net_v4_be(&flow->remote);
-    uint32_t hop_be = next_hop(&net->addrs, dst_be);
-    struct nbr *nbr = net->last;
+    struct net_l3 l3 = {
+        .src = &flow->local, .dst = &flow->remote, .proto = IPPROTO_TCP, .ecn = tx->ecn & 3};
+    uint64_t *counter = &net->c.tx_no_source;
+    struct nbr *nbr = NULL;
 
-    assert(hg_ip_is_v4(&flow->remote) && hg_ip_equal(&flow->local, &net->local));
+    assert(hg_ip_is_v4(&flow->remote) == hg_ip_is_v4(&flow->local));
     assert(m->data_len >= sizeof(struct rte_tcp_hdr));
     assert(m->pkt_len + sizeof(struct rte_ipv4_hdr) <= net->port->mtu);
-    if (hop_be == 0) {
-        net_drop(&net->c.tx_no_route, m);
+    /* An address made from router advertisements may end before its connections do. */
+    if (likely(net_local(net, &flow->local) != NULL))
+        nbr = neighbour(net, flow, now, &counter);
+    if (unlikely(nbr == NULL)) {
+        net_drop(counter, m);
         return;
     }
-    finish_tcp(net, m, dst_be);
-    net_push_headers(net, m, dst_be, IPPROTO_TCP);
-    if (nbr == NULL || nbr->ip_be != hop_be) {
-        nbr = nbr_get(net, hop_be, now);
-        if (nbr == NULL) {
-            net_drop(&net->c.tx_arp_wait_drop, m);
-            return;
-        }
-        net->last = nbr;
-    }
+    finish_tcp(net, m, flow);
+    if (!hg_ip_is_v4(&flow->remote))
+        l3.label = flow_label(net, flow);
+    push_headers(net, m, &l3);
     nbr_send(net, nbr, m, now);
 }
 

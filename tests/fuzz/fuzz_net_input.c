@@ -211,9 +211,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned options = take(&in, 1);
     struct hg_err err;
     struct hg_net_cfg cfg = {.port = node.end[0],
-                             .addr = hg_ip_from_v4(SELF),
-                             .prefix_len = 24,
-                             .gateway = hg_ip_from_v4(SELF + 1),
+                             .addrs = {{hg_ip_from_v4(SELF), 24}},
+                             .n_addrs = 1,
+                             .gateway4 = hg_ip_from_v4(SELF + 1),
                              .pool = node.pool,
                              .neighbours_max = 16,
                              .trust_csum = options & 1,

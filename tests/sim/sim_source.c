@@ -161,7 +161,7 @@ struct sim_source *sim_source_create(const struct sim_source_cfg *cfg, hg_ns now
                                          .max_raw = EXTENT_BLOCKS * HG_BLOCK,
                                          .depth = 512u << 10,
                                          .codecs = 3};
-    struct hg_net_cfg net = {.port = cfg->port, .prefix_len = 24, .pool = cfg->pool};
+    struct hg_net_cfg net = {.port = cfg->port, .n_addrs = 1, .no_dad = true, .pool = cfg->pool};
     struct hg_tcp_cfg tcp = {.conns_max = 64, .secret = {cfg->seed, 1}};
     struct hg_tcp_env tcp_env = {emit, mtu, s};
     struct hg_err err;
@@ -172,7 +172,7 @@ struct sim_source *sim_source_create(const struct sim_source_cfg *cfg, hg_ns now
     s->hdr = pool("src_hdr", RTE_PKTMBUF_HEADROOM + HG_NET_HEADROOM + 64);
     s->clone = pool("src_clone", 0);
     s->tx = pool("src_tx", 17000);
-    net.addr = hg_ip_from_v4(0xc0000202);
+    net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000202), 24};
     tcp.hdr_pool = s->hdr;
     tcp.clone_pool = s->clone;
     MUST(hg_net_create(&net, now, &s->net, &err) == 0);

@@ -21,13 +21,44 @@ static int parse(struct load_options *opt, struct hg_err *err, const char *const
     return options_parse(opt, argc, argv, err);
 }
 
+static unsigned port_of(const struct load_options *opt)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&opt->server;
+
+    return ntohs(v6->sin6_port); /* at the same place in both families */
+}
+
+/* RFC 5952 6: with a port an IPv6 address stands in brackets. */
+static void test_servers(void)
+{
+    static const struct {
+        const char *text;
+        int family;
+        unsigned port;
+    } row[] = {
+        {"192.0.2.1", AF_INET, 1500},     {"192.0.2.1:7", AF_INET, 7},
+        {"2001:db8::1", AF_INET6, 1500},  {"[2001:db8::1]", AF_INET6, 1500},
+        {"[2001:db8::1]:7", AF_INET6, 7}, {"::1", AF_INET6, 1500},
+    };
+    static struct load_options opt;
+    struct hg_err err;
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(row); i++) {
+        const char *const args[] = {"--server", row[i].text, NULL};
+
+        CU_ASSERT_EQUAL_FATAL(parse(&opt, &err, args), 0);
+        CU_ASSERT_EQUAL(opt.server.ss_family, row[i].family);
+        CU_ASSERT_EQUAL(port_of(&opt), row[i].port);
+    }
+}
+
 static void test_defaults(void)
 {
     static struct load_options opt;
     struct hg_err err;
 
     CU_ASSERT_EQUAL_FATAL(parse(&opt, &err, (const char *const[]){NULL}), 0);
-    CU_ASSERT_EQUAL(opt.server_port, 1500);
+    CU_ASSERT_EQUAL(port_of(&opt), 1500);
     CU_ASSERT_EQUAL(opt.sources, 1);
     CU_ASSERT_EQUAL(opt.mix.n, 1);
     CU_ASSERT_EQUAL(opt.mix.size[0], 65536);
@@ -54,7 +85,7 @@ static void test_values(void)
     CU_ASSERT_EQUAL(opt.barrier_ns, HG_SEC(5));
     CU_ASSERT_EQUAL(opt.barrier_frames, 0);
     CU_ASSERT_EQUAL(opt.levels, 1u << 1 | 1u << 3);
-    CU_ASSERT_EQUAL(opt.server_port, 99);
+    CU_ASSERT_EQUAL(port_of(&opt), 99);
 }
 
 /* Each is refused with a sentence that names the option. */
@@ -67,6 +98,7 @@ static void test_refused(void)
         {"--tls", "1.1"},        {"--codec", "lz4"},        {"--pattern", "zigzag"},
         {"--levels", "perhaps"}, {"--compress-ratio", "0"}, {"--compress-ratio", "nan"},
         {"--server", "host"},    {"--server", "1.2.3.4:0"}, {"--bad", "luck"},
+        {"--server", "[::1"},    {"--server", "[::1]7"},    {"--server", "::ffff:1.2.3.4"},
         {"--size", "1000"},      {"--depth", "1"},          {"--transport", "pigeon"},
         {"--image", "=x"},       {"--barrier-every", "0"},  {"--cpu", "-1"},
     };
@@ -109,6 +141,7 @@ int main(void)
         return 1;
     suite = CU_add_suite("headgate-load options", NULL, NULL);
     if (suite == NULL || !CU_add_test(suite, "defaults", test_defaults) ||
+        !CU_add_test(suite, "servers of both IP versions", test_servers) ||
         !CU_add_test(suite, "values", test_values) ||
         !CU_add_test(suite, "refused", test_refused) ||
         !CU_add_test(suite, "what goes together", test_together))

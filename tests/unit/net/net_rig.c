@@ -46,20 +46,28 @@ static uint16_t nothing(struct hg_port *port, uint16_t queue, struct rte_mbuf **
     return 0;
 }
 
+static bool link_up(struct hg_port *port, uint16_t queue)
+{
+    (void)queue;
+    return !rig_of(port)->link_down;
+}
+
 static void no_close(struct hg_port *port)
 {
     (void)port;
 }
 
-static const struct hg_port_ops keep_ops = {.rx = nothing, .tx = keep, .close = no_close};
+static const struct hg_port_ops keep_ops = {
+    .rx = nothing, .tx = keep, .link_up = link_up, .close = no_close};
 
 void rig_open(struct rig *rig, void (*tweak)(struct rig *rig, struct hg_net_cfg *cfg))
 {
     struct hg_err err = {""};
     struct hg_net_cfg cfg = {.port = &rig->port,
-                             .addr = hg_ip_from_v4(IP_SELF),
-                             .prefix_len = 24,
-                             .gateway = hg_ip_from_v4(IP_GATE)};
+                             .addrs = {{hg_ip_from_v4(IP_SELF), 24}},
+                             .n_addrs = 1,
+                             .gateway4 = hg_ip_from_v4(IP_GATE),
+                             .no_dad = true};
 
     memset(rig, 0, sizeof *rig);
     rig->now = HG_SEC(1000);

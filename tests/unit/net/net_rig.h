@@ -28,6 +28,7 @@ struct rig {
     struct rte_mbuf *tx[RIG_TX_MAX];
     unsigned n_tx;
     unsigned tx_room; /* the port takes so many more */
+    bool link_down;
 };
 
 struct frame {

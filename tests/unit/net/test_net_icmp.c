@@ -49,18 +49,26 @@ static void test_echo_is_answered(void)
     rig_close(&rig);
 }
 
-/* A peer on the link may send more than our MTU; we may not. */
+/* A peer on the link may send more than our MTU; we answer in fragments. */
 static void test_echo_beyond_the_mtu(void)
 {
     struct rig rig;
-    struct frame f;
+    struct frame f, out;
 
     rig_open(&rig, NULL);
     frame_icmp(&f, 8, 0, 1473);
     rig_feed(&rig, &f, 0, NULL);
-    CU_ASSERT_EQUAL(rig_counters(&rig)->rx_icmp_bad, 1);
+    CU_ASSERT_EQUAL(rig_counters(&rig)->rx_icmp_echo, 1);
     hg_net_flush(rig.net);
-    CU_ASSERT_EQUAL(rig.n_tx, 0);
+    CU_ASSERT_EQUAL_FATAL(rig.n_tx, 2);
+    rig_sent(&rig, 0, &out);
+    CU_ASSERT_EQUAL(out.len, 14 + 1500);
+    CU_ASSERT_EQUAL(get16(out.b + 20), 0x2000); /* more fragments, offset 0, no DF */
+    CU_ASSERT_EQUAL(plain_sum(out.b + 14, 20, 0), 0);
+    rig_sent(&rig, 1, &f);
+    CU_ASSERT_EQUAL(f.len, 14 + 20 + 1);
+    CU_ASSERT_EQUAL(get16(f.b + 20), 1480 / 8);
+    CU_ASSERT_EQUAL(get16(f.b + 18), get16(out.b + 18)); /* one id */
     rig_close(&rig);
 }
 

@@ -324,7 +324,30 @@ static void first_fragment(struct frame *f)
 }
 static void last_fragment(struct frame *f)
 {
+    put16(f->b + 20, 0x0010);
+    frame_sums(f);
+}
+/* RFC 1858 3, 4: such fragments serve to show a filter another header than the host. */
+static void second_fragment_over_header(struct frame *f)
+{
     put16(f->b + 20, 0x0001);
+    frame_sums(f);
+}
+static void tiny_first_fragment(struct frame *f)
+{
+    put16(f->b + 16, 20 + 16);
+    put16(f->b + 20, 0x2000);
+    frame_sums(f);
+}
+static void odd_first_fragment(struct frame *f)
+{
+    put16(f->b + 16, 20 + 33);
+    put16(f->b + 20, 0x2000);
+    frame_sums(f);
+}
+static void fragment_beyond_64k(struct frame *f)
+{
+    put16(f->b + 20, 0x1fff);
     frame_sums(f);
 }
 static void udp(struct frame *f)
@@ -429,7 +452,11 @@ static const struct {
     {multicast_mac, "rx_not_ours"},
     {other_ip, "rx_not_ours"},
     {directed_broadcast, "rx_not_ours"},
-    {vlan_type, "rx_ethertype"},
+    {vlan_type, "rx_vlan"},
+    {second_fragment_over_header, "rx_ip_fragment_bad"},
+    {tiny_first_fragment, "rx_ip_fragment_bad"},
+    {odd_first_fragment, "rx_ip_fragment_bad"},
+    {fragment_beyond_64k, "rx_ip_fragment_bad"},
     {ipv6_type, "rx_ethertype"},
     {version_6, "rx_ip_header"},
     {header_of_16, "rx_ip_header"},
@@ -612,9 +639,9 @@ static void test_create_refuses(void)
     rig_open(&rig, NULL);
     good = (struct hg_net_cfg){.port = &rig.port,
                                .pool = rig.pool,
-                               .addr = hg_ip_from_v4(IP_SELF),
-                               .prefix_len = 24,
-                               .gateway = hg_ip_from_v4(IP_GATE)};
+                               .addrs = {{hg_ip_from_v4(IP_SELF), 24}},
+                               .n_addrs = 1,
+                               .gateway4 = hg_ip_from_v4(IP_GATE)};
 #define REFUSED(change)                                                                            \
     do {                                                                                           \
         cfg = good;                                                                                \
@@ -623,26 +650,26 @@ static void test_create_refuses(void)
         CU_ASSERT_TRUE(hg_net_create(&cfg, 0, &net, &err) < 0);                                    \
         CU_ASSERT_TRUE(strlen(err.text) > 20);                                                     \
     } while (0)
-    REFUSED(cfg.addr = (struct hg_ip){0});
-    REFUSED(cfg.addr = hg_ip_from_v4(0x7f000001));
-    REFUSED(cfg.addr = hg_ip_from_v4(0xe0000001));
-    REFUSED(cfg.addr = hg_ip_from_v4(0xc0000200));
-    REFUSED(cfg.addr = hg_ip_from_v4(0xc00002ff));
-    REFUSED(cfg.prefix_len = 0);
-    REFUSED(cfg.prefix_len = 33);
-    REFUSED(cfg.gateway = hg_ip_from_v4(IP_FAR));
-    REFUSED(cfg.gateway = cfg.addr);
-    REFUSED(cfg.gateway = hg_ip_from_v4(0xc00002ff));
+    REFUSED(cfg.addrs[0].ip = (struct hg_ip){0});
+    REFUSED(cfg.addrs[0].ip = hg_ip_from_v4(0x7f000001));
+    REFUSED(cfg.addrs[0].ip = hg_ip_from_v4(0xe0000001));
+    REFUSED(cfg.addrs[0].ip = hg_ip_from_v4(0xc0000200));
+    REFUSED(cfg.addrs[0].ip = hg_ip_from_v4(0xc00002ff));
+    REFUSED(cfg.addrs[0].len = 0);
+    REFUSED(cfg.addrs[0].len = 33);
+    REFUSED(cfg.gateway4 = hg_ip_from_v4(IP_FAR));
+    REFUSED(cfg.gateway4 = cfg.addrs[0].ip);
+    REFUSED(cfg.gateway4 = hg_ip_from_v4(0xc00002ff));
     REFUSED(cfg.queue = 1);
     REFUSED(cfg.neighbours_max = 1000000);
     cfg = good;
-    cfg.gateway = (struct hg_ip){0};
-    cfg.prefix_len = 31;
-    cfg.addr = hg_ip_from_v4(0xc0000200);
+    cfg.gateway4 = (struct hg_ip){0};
+    cfg.addrs[0].len = 31;
+    cfg.addrs[0].ip = hg_ip_from_v4(0xc0000200);
     CU_ASSERT_EQUAL_FATAL(hg_net_create(&cfg, 0, &net, &err), 0);
     hg_net_destroy(net);
     cfg = good;
-    cfg.prefix_len = 32;
+    cfg.addrs[0].len = 32;
     CU_ASSERT_EQUAL_FATAL(hg_net_create(&cfg, 0, &net, &err), 0);
     hg_net_destroy(net);
     hg_net_destroy(NULL);

@@ -34,14 +34,31 @@ static void test_text(void)
     CU_ASSERT_STRING_EQUAL(hg_ip_str(&v6, buf), "2001:db8::1");
     CU_ASSERT_EQUAL(hg_ip_parse("192.0.2.77", &ip), 0);
     CU_ASSERT_STRING_EQUAL(hg_ip_str(&ip, buf), "192.0.2.77");
+    CU_ASSERT_EQUAL(hg_ip_parse("2001:DB8:0::1", &ip), 0);
+    CU_ASSERT_TRUE(hg_ip_equal(&ip, &v6));
 }
 
 static void test_parse_refuses(void)
 {
-    static const char *const bad[] = {"",           "1",          "1.2.3",      "1.2.3.4.5",
-                                      "256.1.1.1",  "1.2.3.-4",   " 1.2.3.4",   "1.2.3.4 ",
-                                      "1.2.3.4/24", "01.2.3.4",   "0x1.2.3.4",  "a.b.c.d",
-                                      "1..2.3",     "1.2.3.4444", "2001:db8::1"};
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "1.2.3",
+                                      "1.2.3.4.5",
+                                      "256.1.1.1",
+                                      "1.2.3.-4",
+                                      " 1.2.3.4",
+                                      "1.2.3.4 ",
+                                      "1.2.3.4/24",
+                                      "01.2.3.4",
+                                      "0x1.2.3.4",
+                                      "a.b.c.d",
+                                      "1..2.3",
+                                      "1.2.3.4444",
+                                      "2001:db8::1::2",
+                                      "2001:db8:1",
+                                      "fe80::1%eth0",
+                                      "[::1]",
+                                      "::ffff:192.0.2.1"};
     struct hg_ip ip = hg_ip_from_v4(7);
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(bad); i++) {
@@ -69,6 +86,10 @@ static void test_prefix(void)
     CU_ASSERT_EQUAL(len, 32);
     CU_ASSERT_EQUAL(hg_ip_parse_prefix("1.2.3.4/0", &ip, &len), 0);
     CU_ASSERT_EQUAL(len, 0);
+    CU_ASSERT_EQUAL(hg_ip_parse_prefix("2001:db8::1/128", &ip, &len), 0);
+    CU_ASSERT_EQUAL(len, 128);
+    CU_ASSERT_TRUE(hg_ip_parse_prefix("2001:db8::1/129", &ip, &len) < 0);
+    CU_ASSERT_TRUE(hg_ip_parse_prefix("2001:db8::1", &ip, &len) < 0);
 }
 
 int main(void)

@@ -141,7 +141,7 @@ static void test_routes(void)
 static void no_gateway(struct rig *rig, struct hg_net_cfg *cfg)
 {
     (void)rig;
-    cfg->gateway = (struct hg_ip){0};
+    cfg->gateway4 = (struct hg_ip){0};
 }
 
 static void test_no_route(void)
@@ -166,7 +166,7 @@ static void test_no_route(void)
 static void host_route(struct rig *rig, struct hg_net_cfg *cfg)
 {
     (void)rig;
-    cfg->prefix_len = 32;
+    cfg->addrs[0].len = 32;
 }
 
 /* As in some clouds: a /32, and a gateway that is on the link all the same. */
@@ -294,7 +294,7 @@ static void test_flat_needs_room(void)
     rig_open(&rig, single_segment);
     rig.port.mtu = 9000;
     cfg = (struct hg_net_cfg){
-        .port = &rig.port, .pool = rig.pool, .addr = hg_ip_from_v4(IP_SELF), .prefix_len = 24};
+        .port = &rig.port, .pool = rig.pool, .addrs = {{hg_ip_from_v4(IP_SELF), 24}}, .n_addrs = 1};
     CU_ASSERT_TRUE(hg_net_create(&cfg, 0, &net, &err) < 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "packet buffers"));
     rig_close(&rig);
