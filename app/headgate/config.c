@@ -62,8 +62,9 @@ static const struct option options[] = {
     {"port", "mtu", COUNT, AT(mtu), "0", 0, 9216, "0: the device's own"},
     {"port", "rx-descriptors", COUNT, AT(rx_desc), "1024", 0, 32768, "0: the driver's default"},
     {"port", "tx-descriptors", COUNT, AT(tx_desc), "1024", 0, 32768, "0: the driver's default"},
-    {"port", "rx-mbufs", COUNT, AT(rx_mbufs), "32768", 4096, 16 * M,
-     "packet buffers of 2 KiB per shard"},
+    {"port", "rx-mbufs", COUNT, AT(rx_mbufs), "32768", 4096, 16 * M, "packet buffers per shard"},
+    {"port", "rx-buffer", SIZE, AT(rx_buffer), "2K", 2 * K, 16 * K,
+     "bytes of a packet that one buffer holds; longer ones take several if the device can scatter"},
     {"port", "trust-checksums", YESNO, AT(trust_checksums), "no", 0, 0,
      "skip software checks of TCP/IP checksums; for links that cannot corrupt (shared memory)"},
     {"tcp", "receive-buffer", SIZE, AT(rcv_buf), "1M", 64 * K, G, "receive window per connection"},
@@ -408,7 +409,7 @@ int config_check(struct config *cfg, struct hg_err *err)
     if (cfg->credit + cfg->max_raw > cfg->buffers)
         return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
     if (cfg->rcv_mem == 0)
-        cfg->rcv_mem = cfg->rx_mbufs * 2048 / 4 * 3;
+        cfg->rcv_mem = cfg->rx_mbufs * cfg->rx_buffer / 4 * 3;
     return check_store(cfg, err);
 }
 

@@ -34,7 +34,7 @@ struct config {
     char routes[CFG_TEXT_MAX];
     uint64_t vlan;
     bool slaac, detect_conflicts;
-    uint64_t mtu, rx_desc, tx_desc, rx_mbufs;
+    uint64_t mtu, rx_desc, tx_desc, rx_mbufs, rx_buffer;
     bool trust_checksums;
     /* [tcp] */
     uint64_t rcv_buf, rcv_mem, tcp_conns;

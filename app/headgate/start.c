@@ -39,8 +39,10 @@ static void eal_arg(struct eal_args *a, const char *text)
 static uint64_t memory_needed(const struct config *cfg, unsigned shards)
 {
     uint64_t mbuf = cfg->huge ? 2560 : 4096;
+    uint64_t rx_mbuf =
+        cfg->huge ? cfg->rx_buffer + 512 : RTE_ALIGN_CEIL(cfg->rx_buffer + 512, 4096);
     uint64_t tx = cfg->connections * 8 < 8192 ? 8192 : cfg->connections * 8;
-    uint64_t shard = cfg->rx_mbufs * mbuf + tx * mbuf + 4 * tx * 768 + cfg->buffers;
+    uint64_t shard = cfg->rx_mbufs * rx_mbuf + tx * mbuf + 4 * tx * 768 + cfg->buffers;
 
     return shards * (shard + (UINT64_C(32) << 20)) + (UINT64_C(96) << 20);
 }
@@ -171,9 +173,9 @@ static int stage_port(struct node *node, struct hg_err *err)
 
         snprintf(name, sizeof name, "hg%u_rx", i);
         /* Last in, first out: a ring would go through all buffers in turn, each cold again. */
-        node->rx_pool[i] =
-            rte_pktmbuf_pool_create_by_ops(name, (unsigned)cfg->rx_mbufs, 512, 0,
-                                           RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, "stack");
+        node->rx_pool[i] = rte_pktmbuf_pool_create_by_ops(
+            name, (unsigned)cfg->rx_mbufs, 512, 0,
+            (uint16_t)(cfg->rx_buffer + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "stack");
         if (node->rx_pool[i] == NULL) {
             undo_port(node);
             return hg_fail(err, -rte_errno,
