@@ -36,7 +36,7 @@ struct net_ip6 {
     uint8_t proto;
     uint8_t hops;
     struct hg_ip src, dst;
-};
+} __attribute__((packed, aligned(2))); /* behind Ethernet it stands at two bytes past a word */
 _Static_assert(sizeof(struct net_ip6) == 40, "RFC 8200 3");
 _Static_assert(sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr) +
                        sizeof(struct net_ip6) <=
@@ -403,7 +403,7 @@ struct icmp_hdr {
     uint8_t code;
     uint16_t sum;     /* memory order */
     uint32_t rest_be; /* by type: MTU, pointer, identifier and sequence number */
-};
+} __attribute__((packed, aligned(2)));
 _Static_assert(sizeof(struct icmp_hdr) == 8, "RFC 792, RFC 4443");
 
 /* ---- net_ip6.c ---- */

@@ -2,16 +2,17 @@
 /*
  * Ethernet frames into hg_net_input(), mixed with the passing of time and packets of our own.
  *
- * The first byte chooses the configuration (bit 0: checksums trusted, bit 1: unsolicited ARP
- * accepted, bit 2: two queues). Then operations, one byte each, its low two bits:
+ * The first byte chooses the configuration (bit 0: checksums trusted, bit 1: unsolicited ARP and ND
+ * accepted, bit 2: two queues, bit 3: VLAN 7, bit 4: router advertisements used, bit 5: addresses
+ * are probed for). Then operations, one byte each, its low two bits:
  *   0  a frame: 2 bytes of length (little-endian), 1 byte of segment length (0: one), the bytes
  *   1  time passes: 1 byte, times 20 ms
- *   2  we send: 1 byte, the last of the on-link address
+ *   2  we send: 1 byte, the last of the on-link address; IPv6 if bit 2 of the operation is set
  *   3  what was learnt is read
  *
  * A frame in one segment stands in heap memory of its exact size, so that AddressSanitizer sees a
- * read beyond it. Checked: every packet ends in one counter or one segment; segments are sound;
- * all buffers come back.
+ * read beyond it. Checked: every packet, and every one put together from fragments, ends in one
+ * counter or one segment; segments are sound; all buffers come back.
  */
 #include <headgate/net.h>
 #include <headgate/port.h>
@@ -35,6 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                               \
         }                                                                                          \
     } while (0)
+
+static const struct hg_ip self6 = {{0x20, 0x01, 0x0d, 0xb8, [15] = 2}};
 
 struct input {
     const uint8_t *p;
@@ -118,13 +121,18 @@ static struct rte_mbuf *chain_mbuf(const uint8_t *data, unsigned len, unsigned s
 
 static void check_segment(const struct hg_seg *seg)
 {
-    CHECK(hg_ip_is_v4(&seg->flow.local) && hg_ip_to_v4(&seg->flow.local) == SELF);
-    CHECK(hg_ip_is_v4(&seg->flow.remote));
+    bool v4 = hg_ip_is_v4(&seg->flow.local);
+
+    CHECK(v4 == hg_ip_is_v4(&seg->flow.remote));
+    CHECK(!v4 || hg_ip_to_v4(&seg->flow.local) == SELF);
+    CHECK(v4 || (seg->flow.local.b[0] != 0xff && seg->flow.remote.b[0] != 0xff));
     if (seg->kind != HG_SEG_TCP) {
         CHECK(seg->m == NULL);
-        CHECK(seg->kind != HG_SEG_TOO_BIG || seg->mtu >= 68);
+        CHECK(seg->kind != HG_SEG_TOO_BIG || seg->mtu >= (v4 ? 68 : 1280));
         return;
     }
+    for (const struct rte_mbuf *m = seg->m; m != NULL; m = m->next)
+        CHECK(m->data_len > 0);
     node.tcp++;
     CHECK(rte_mbuf_check(seg->m, 1, NULL) == 0);
     CHECK(seg->m->pkt_len >= 20 && seg->m->data_len >= RTE_MIN(seg->m->pkt_len, 60u));
@@ -158,12 +166,16 @@ static void frame(struct input *in)
     drain();
 }
 
-static void send_to(unsigned host)
+static void send_to(unsigned host, bool v6)
 {
     static const uint8_t tcp[20] = {[12] = 0x50};
     struct hg_flow flow = {.local = hg_ip_from_v4(SELF),
                            .remote = hg_ip_from_v4((SELF & ~255u) + host)};
 
+    if (v6) {
+        flow.local = flow.remote = self6;
+        flow.remote.b[15] = (uint8_t)host;
+    }
     hg_net_emit(node.net, chain_mbuf(tcp, sizeof tcp, sizeof tcp), &(struct hg_tx){.flow = &flow},
                 node.now);
     drain();
@@ -179,7 +191,7 @@ static void check_counters(void)
         if (strncmp(set.desc[i].name, "rx_", 3) == 0 && &set.value[i] != &c->rx_packets)
             ends += set.value[i];
     }
-    CHECK(ends == c->rx_packets);
+    CHECK(ends == c->rx_packets + c->frag_reassembled);
 }
 
 static void run(struct input *in)
@@ -187,7 +199,9 @@ static void run(struct input *in)
     struct hg_neighbour told[2];
 
     while (in->left > 0) {
-        switch (take(in, 1) & 3) {
+        unsigned op = take(in, 1);
+
+        switch (op & 3) {
         case 0:
             frame(in);
             break;
@@ -197,7 +211,7 @@ static void run(struct input *in)
             drain();
             break;
         case 2:
-            send_to(take(in, 1));
+            send_to(take(in, 1), (op & 4) != 0);
             break;
         default:
             hg_net_learnt(node.net, told, 2);
@@ -211,8 +225,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned options = take(&in, 1);
     struct hg_err err;
     struct hg_net_cfg cfg = {.port = node.end[0],
-                             .addrs = {{hg_ip_from_v4(SELF), 24}},
-                             .n_addrs = 1,
+                             .addrs = {{hg_ip_from_v4(SELF), 24}, {self6, 64}},
+                             .n_addrs = 2,
+                             .vlan = options & 8 ? 7 : 0,
+                             .slaac = options & 16,
+                             .no_dad = !(options & 32),
                              .gateway4 = hg_ip_from_v4(SELF + 1),
                              .pool = node.pool,
                              .neighbours_max = 16,
