@@ -148,10 +148,11 @@ struct hg_net_cfg {
     struct hg_ip gateway4, gateway6; /* default routers; all zero: none */
     struct hg_net_route routes[HG_NET_ROUTES_MAX];
     unsigned n_routes;
-    uint16_t vlan;      /* 802.1Q id of all our frames, 1 to 4094; 0: no tag */
-    bool slaac;         /* IPv6 addresses, routers and MTU also from router advertisements */
-    bool no_dad;        /* use addresses at once, without asking whether another host has them */
-    uint64_t secret[2]; /* random: flow labels, fragment ids and delays are made from it */
+    uint16_t vlan; /* 802.1Q id of all our frames, 1 to 4094; 0: no tag */
+    bool slaac;    /* IPv6 addresses, routers and MTU also from router advertisements; only with one
+                    * queue, since each advertisement reaches but one */
+    bool no_dad;   /* use addresses at once, without asking whether another host has them */
+    uint64_t secret[2];       /* random: flow labels, fragment ids and delays are made from it */
     struct rte_mempool *pool; /* for ARP, ND and ICMP, and for flat copies of chains when the port
                                * takes no chains: then its buffers must hold a frame of the MTU */
     unsigned neighbours_max;  /* 0: 1024; at most 65536 */
@@ -201,10 +202,14 @@ uint16_t hg_net_mtu(const struct hg_net *net, const struct hg_ip *remote);
 /* A neighbour that another shard's queue learnt (ARP and ND arrive on one queue only). */
 void hg_net_learn(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
                   hg_ns now);
-/* Neighbours learnt since the last call, for the other shards; returns how many (<= max). */
+/* Another shard's queue saw that the host with this MAC has our address: it is not used here either. */
+void hg_net_duplicate(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
+                      hg_ns now);
+/* What was learnt since the last call, for the other shards; returns how many (<= max). */
 struct hg_neighbour {
     struct hg_ip ip;
     struct rte_ether_addr mac;
+    bool duplicate; /* ip is ours, and found in use: for hg_net_duplicate(); else hg_net_learn() */
 };
 unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned max);
 

@@ -60,6 +60,11 @@ static int check_cfg(const struct hg_net_cfg *cfg, struct hg_err *err)
     if ((cfg->slaac || has_ip6(cfg)) && cfg->port->mtu < NET_IP6_MTU_MIN)
         return hg_fail(err, -EINVAL, "port %s: MTU %u; IPv6 needs %u (RFC 8200 5)", cfg->port->name,
                        cfg->port->mtu, NET_IP6_MTU_MIN);
+    if (cfg->slaac && cfg->port->n_queues > 1)
+        return hg_fail(err, -EINVAL,
+                       "port %s: router advertisements reach one of %u queues only; give addresses "
+                       "instead of slaac, or use one shard",
+                       cfg->port->name, cfg->port->n_queues);
     /* A port that takes no chains gets copies, which must fit one buffer. */
     if (!cfg->port->tx_multi_seg)
         need = (uint32_t)cfg->port->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;

@@ -13,7 +13,8 @@
  *  1. A tentative or duplicate address is neither sent from nor answered for (RFC 4862 5.4, RFC 5227
  *     2.1): net_local() does not see it.
  *  2. While the link is down no probe is counted as sent; time begins with the link.
- *  3. Queue 0 sends the probes and announcements; the other queues let the same time pass.
+ *  3. Queue 0 sends the probes and announcements; the other queues let the longest time pass that it
+ *     may take, and hear from the shard whose queue got an answer.
  *  4. An address in use that another host claims is kept and defended (RFC 5227 2.4(b)).
  */
 #include "net_int.h"
@@ -127,7 +128,7 @@ static void begin(struct hg_net *net, struct addr *addr, hg_ns now)
         return;
     }
     addr->state = ADDR_TENTATIVE;
-    addr->at = now + net_random(net, PROBE_WAIT);
+    addr->at = now + (net->queue == 0 ? net_random(net, PROBE_WAIT) : PROBE_WAIT);
 }
 
 struct addr *addr_add(struct hg_net *net, const struct hg_net_prefix *prefix,
@@ -153,9 +154,15 @@ static void remove_at(struct hg_net *net, unsigned i, hg_ns now)
     mld_changed(net, now);
 }
 
-static void duplicate(struct hg_net *net, struct addr *addr, const char *mac, hg_ns now)
+static void duplicate(struct hg_net *net, struct addr *addr, const struct rte_ether_addr *other,
+                      hg_ns now)
 {
-    char ip[HG_IP_STRLEN];
+    char ip[HG_IP_STRLEN], mac[RTE_ETHER_ADDR_FMT_SIZE];
+
+    rte_ether_format_addr(mac, sizeof mac, other);
+    addr->tell = true;
+    addr->other = *other;
+    addr->announce = 0;
 
     net->c.addr_duplicates++;
     addr->state = ADDR_DUPLICATE;
@@ -194,9 +201,34 @@ void addr_conflict(struct hg_net *net, struct addr *addr, const struct rte_ether
     rte_ether_format_addr(who, sizeof who, mac);
     net->c.addr_conflicts++;
     if (addr->state == ADDR_TENTATIVE)
-        duplicate(net, addr, who, now);
+        duplicate(net, addr, mac, now);
     else if (addr->state != ADDR_DUPLICATE)
         defend(net, addr, who, now);
+}
+
+void hg_net_duplicate(struct hg_net *net, const struct hg_ip *ip, const struct rte_ether_addr *mac,
+                      hg_ns now)
+{
+    struct addr *addr = addr_find(net, ip);
+
+    if (addr == NULL || addr->state == ADDR_DUPLICATE)
+        return;
+    duplicate(net, addr, mac, now);
+    addr->tell = false; /* who told us tells the others */
+}
+
+bool addr_to_tell(struct hg_net *net, struct hg_neighbour *out)
+{
+    for (unsigned i = 0; i < net->n_addr; i++) {
+        struct addr *addr = &net->addr[i];
+
+        if (!addr->tell)
+            continue;
+        addr->tell = false;
+        *out = (struct hg_neighbour){.ip = addr->ip, .mac = addr->other, .duplicate = true};
+        return true;
+    }
+    return false;
 }
 
 /* ---- time ---- */
@@ -217,7 +249,8 @@ static void probe(struct hg_net *net, struct addr *addr, hg_ns now)
     if (!v4)
         addr->at = now + RETRANS6;
     else if (addr->probes < PROBES4)
-        addr->at = now + PROBE_MIN + net_random(net, PROBE_SPREAD);
+        addr->at =
+            now + PROBE_MIN + (net->queue == 0 ? net_random(net, PROBE_SPREAD) : PROBE_SPREAD);
     else
         addr->at = now + ANNOUNCE_WAIT;
 }

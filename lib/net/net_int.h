@@ -160,11 +160,13 @@ enum addr_origin { ADDR_STATIC, ADDR_LINK_LOCAL, ADDR_SLAAC };
 
 struct addr {
     struct hg_ip ip;
-    uint8_t len;        /* of its network, bits of 128: an IPv4 prefix counts 96 more */
-    uint8_t state;      /* enum addr_state */
-    uint8_t origin;     /* enum addr_origin */
-    uint8_t probes;     /* sent while tentative */
-    uint8_t announce;   /* announcements left to send */
+    uint8_t len;      /* of its network, bits of 128: an IPv4 prefix counts 96 more */
+    uint8_t state;    /* enum addr_state */
+    uint8_t origin;   /* enum addr_origin */
+    uint8_t probes;   /* sent while tentative */
+    uint8_t announce; /* announcements left to send */
+    bool tell;        /* found to be a duplicate, and hg_net_learnt() has not said so yet */
+    struct rte_ether_addr other; /* with tell: who has it */
     hg_ns at;           /* next probe or announcement, or end of the wait for it; 0: none */
     hg_ns preferred_to; /* then deprecated; 0: for ever */
     hg_ns valid_to;     /* then gone; 0: for ever */
@@ -189,6 +191,8 @@ const struct addr *addr_usable(struct hg_net *net, const struct hg_ip *ip);
 /* Another host uses the address: a tentative one is given up, another is defended. */
 void addr_conflict(struct hg_net *net, struct addr *addr, const struct rte_ether_addr *mac,
                    hg_ns now);
+/* The next duplicate that hg_net_learnt() has not said yet; false: none. */
+bool addr_to_tell(struct hg_net *net, struct hg_neighbour *out);
 /* The link is up (again): probes and announcements begin. */
 void addr_link_up(struct hg_net *net, hg_ns now);
 void addr_poll(struct hg_net *net, hg_ns now);

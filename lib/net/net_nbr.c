@@ -424,6 +424,8 @@ unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned ma
     struct nbr_table *table = &net->nbrs;
     unsigned n = 0;
 
+    while (n < max && addr_to_tell(net, &out[n]))
+        n++;
     for (uint32_t looked = 0; n < max && table->to_tell > 0; looked++) {
         struct nbr *nbr = &table->entry[table->tell_from];
 
@@ -433,8 +435,7 @@ unsigned hg_net_learnt(struct hg_net *net, struct hg_neighbour *out, unsigned ma
             continue;
         nbr->tell = false;
         table->to_tell--;
-        out[n].ip = nbr->ip;
-        out[n++].mac = nbr->mac;
+        out[n++] = (struct hg_neighbour){.ip = nbr->ip, .mac = nbr->mac};
     }
     return n;
 }

@@ -43,7 +43,8 @@ void peers_fence(void *arg, const char *volume)
     }
 }
 
-/* ARP is answered on one queue only: the other shards hear of neighbours from here. */
+/* ARP and ND are answered on one queue only: the other shards hear of neighbours from here, and of
+ * addresses of ours that another host has. */
 struct learn_call {
     struct hg_call call;
     struct hg_neighbour neighbour;
@@ -53,7 +54,10 @@ static void learn_run(struct hg_shard *sh, struct hg_call *call, hg_ns now)
 {
     struct learn_call *l = HG_CONTAINER_OF(call, struct learn_call, call);
 
-    hg_net_learn(sh->net, &l->neighbour.ip, &l->neighbour.mac, now);
+    if (l->neighbour.duplicate)
+        hg_net_duplicate(sh->net, &l->neighbour.ip, &l->neighbour.mac, now);
+    else
+        hg_net_learn(sh->net, &l->neighbour.ip, &l->neighbour.mac, now);
     free(l);
 }
 

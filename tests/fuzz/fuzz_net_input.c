@@ -228,7 +228,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              .addrs = {{hg_ip_from_v4(SELF), 24}, {self6, 64}},
                              .n_addrs = 2,
                              .vlan = options & 8 ? 7 : 0,
-                             .slaac = options & 16,
+                             .slaac = (options & 20) == 16, /* with one queue only */
                              .no_dad = !(options & 32),
                              .gateway4 = hg_ip_from_v4(SELF + 1),
                              .pool = node.pool,

@@ -438,6 +438,44 @@ static void test_arp_duplicates_are_not_used(void)
     }
 }
 
+static void second_of_two(struct rig *rig, struct hg_net_cfg *cfg)
+{
+    rig->port.n_queues = 2;
+    cfg->queue = 1;
+    cfg->no_dad = false;
+}
+
+/* The answer to a probe reaches one queue only: its shard tells the others, which send no probes of
+ * their own and do not use the address before the first could have told them. */
+static void test_duplicates_are_told(void)
+{
+    struct hg_neighbour told[4];
+    struct hg_ip self = ip_of(SELF6);
+    struct rig rig, sibling;
+    struct sent s;
+
+    rig6_open(&rig, dad);
+    rig_pass(&rig, HG_MS(500));
+    claim_by_advert(&rig);
+    CU_ASSERT_EQUAL(hg_net_learnt(rig.net, told, 4), 1);
+    CU_ASSERT_TRUE(told[0].duplicate && hg_ip_equal(&told[0].ip, &self));
+    CU_ASSERT_TRUE(is_mac(&told[0].mac, &mac_liar));
+    CU_ASSERT_EQUAL(hg_net_learnt(rig.net, told, 4), 0);
+    rig_close(&rig);
+
+    rig6_open(&sibling, second_of_two);
+    rig_pass(&sibling, HG_MS(1990));
+    CU_ASSERT_FALSE(usable(&sibling, PEER6));
+    hg_net_duplicate(sibling.net, &self, &mac_liar, sibling.now);
+    rig_pass(&sibling, HG_SEC(10));
+    CU_ASSERT_EQUAL(rig_counters(&sibling)->addr_duplicates, 1);
+    CU_ASSERT_EQUAL(hg_net_learnt(sibling.net, told, 4), 0);
+    CU_ASSERT_TRUE(usable(&sibling, "192.0.2.9"));
+    s = take_sent(&sibling);
+    CU_ASSERT_EQUAL(s.probes + s.arp + s.adverts + s.reports, 0);
+    rig_close(&sibling);
+}
+
 /* A probe that nobody could hear proves nothing. */
 static void link_is_down(struct rig *rig, struct hg_net_cfg *cfg)
 {
@@ -543,6 +581,7 @@ int main(void)
         !CU_add_test(suite, "ARP probes", test_arp_probes) ||
         !CU_add_test(suite, "duplicates are not used", test_duplicates_are_not_used) ||
         !CU_add_test(suite, "ARP duplicates are not used", test_arp_duplicates_are_not_used) ||
+        !CU_add_test(suite, "duplicates are told", test_duplicates_are_told) ||
         !CU_add_test(suite, "probes wait for the link", test_probes_wait_for_the_link) ||
         !CU_add_test(suite, "MLD reports", test_reports))
         return 1;

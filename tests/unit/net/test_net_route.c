@@ -325,6 +325,8 @@ static void test_bad_configurations_are_refused(void)
     cfg = good;
     cfg.gateway6 = ip_of("fe80::1"); /* link-local routers are the usual ones */
     CU_ASSERT_EQUAL(try(&rig, &cfg, NULL), 0);
+    rig.port.n_queues = 2;
+    REFUSED(cfg.slaac = true, "use one shard");
     rig.port.mtu = 1279;
     CU_ASSERT(try(&rig, &good, "RFC 8200") < 0);
     rig_close(&rig);
