@@ -311,6 +311,9 @@ static int check_line(const char *line, bool in_section, struct hg_err *err)
         return 0;
     if (*line == '[')
         return memchr(line, ']', len) != NULL ? 0 : hg_fail(err, -EINVAL, "a ']' is missing");
+    /* It would be cut off without a word. */
+    if (len >= CFG_TEXT_MAX)
+        return hg_fail(err, -EINVAL, "longer than %d characters", CFG_TEXT_MAX - 1);
     if (memchr(line, '=', len) == NULL)
         return hg_fail(err, -EINVAL, "\"%.*s\" is no [section], no key = value and no # comment",
                        (int)strcspn(line, "#\r\n"), line);

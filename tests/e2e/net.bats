@@ -300,6 +300,12 @@ port.routes=198.51.100.0/24|[port] routes = 198.51.100.0/24: write it like
 port.routes=198.51.100.0/24 via 2001:db8::1|[port] routes = 198.51.100.0/24 via 2001:db8::1
 port.vlan=4095|0 to 4094
 ROWS
+    # What does not fit a line of the INI reader must not be cut off without a word.
+    printf '[port]\nroutes = %s\n' "$(for i in {1..12}; do printf '10.%d.0.0/16 via 192.0.2.2, ' "$i"; done)" |
+        cat "$HG_TOP/config/demo.ini" - >"$HG_DIR/long.ini"
+    run "$HG_DAEMON" --check-config --config "$HG_DIR/long.ini"
+    [ "$status" -ne 0 ]
+    [[ $output == *"longer than 255 characters"* ]]
     run "$HG_DAEMON" --check-config --config "$HG_TOP/config/demo.ini" \
         --set "port.address=192.0.2.1/24, 2001:db8::1/64" --set "port.gateway=192.0.2.254,2001:db8::fe"
     [ "$status" -eq 0 ]
