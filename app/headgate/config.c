@@ -65,6 +65,9 @@ static const struct option options[] = {
     {"port", "rx-mbufs", COUNT, AT(rx_mbufs), "32768", 4096, 16 * M, "packet buffers per shard"},
     {"port", "rx-buffer", SIZE, AT(rx_buffer), "2K", 2 * K, 16 * K,
      "bytes of a packet that one buffer holds; longer ones take several if the device can scatter"},
+    {"port", "spread", CHOICE, AT(spread), "device", 0, 0,
+     "device|software: who spreads connections over shards; software also where the device has "
+     "too few queues or no RSS"},
     {"port", "trust-checksums", YESNO, AT(trust_checksums), "no", 0, 0,
      "skip software checks of TCP/IP checksums; for links that cannot corrupt (shared memory)"},
     {"tcp", "receive-buffer", SIZE, AT(rcv_buf), "1M", 64 * K, G, "receive window per connection"},

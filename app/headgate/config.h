@@ -35,6 +35,7 @@ struct config {
     uint64_t vlan;
     bool slaac, detect_conflicts;
     uint64_t mtu, rx_desc, tx_desc, rx_mbufs, rx_buffer;
+    char spread[CFG_TEXT_MAX];
     bool trust_checksums;
     /* [tcp] */
     uint64_t rcv_buf, rcv_mem, tcp_conns;

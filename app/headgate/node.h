@@ -14,7 +14,8 @@
 struct node {
     struct config cfg;
     const char *argv0;
-    struct hg_port *port;
+    struct hg_port *port; /* what the shards use: nic, or one queue of it spread over them */
+    struct hg_port *nic;  /* the device; owned by port */
     struct rte_mempool *rx_pool[HG_STORE_SHARDS_MAX];
     struct hg_bdev *devs[HG_POOL_DEVICES_MAX];
     unsigned n_devs;

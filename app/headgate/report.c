@@ -62,7 +62,7 @@ static struct hg_counter_set port_set(struct node *node, uint64_t value[EXTRA_MA
     struct hg_port_hw_stats hw = {0};
 
     _Static_assert(HG_ARRAY_LEN(desc) <= EXTRA_MAX, "room for all");
-    hg_port_ethdev_stats(node->port, &hw);
+    hg_port_ethdev_stats(node->nic, &hw);
     memcpy(value,
            (const uint64_t[]){hw.rx_packets, hw.tx_packets, hw.rx_bytes, hw.tx_bytes, hw.rx_missed,
                               hw.rx_nombuf, hw.rx_errors, hw.tx_errors},
@@ -89,10 +89,16 @@ static json_t *port_stats(struct node *node, json_t *help)
     struct hg_counter_set set = port_set(node, value);
     json_t *areas = json_object(), *port;
 
-    hg_port_ethdev_stats(node->port, &hw);
+    hg_port_ethdev_stats(node->nic, &hw);
     add_set(areas, &set);
     add_help(help, &set);
     port = json_incref(json_object_get(areas, "port"));
+    set = hg_port_counter_set(node->port);
+    if (set.n != 0) {
+        add_set(areas, &set);
+        add_help(help, &set);
+        json_object_set(port, set.area, json_object_get(areas, set.area));
+    }
     json_decref(areas);
     json_object_set_new(port, "name", json_string(node->port->name));
     json_object_set_new(port, "link_up", json_boolean(hw.link_up));

@@ -143,11 +143,23 @@ static void undo_eal(struct node *node)
 static void undo_port(struct node *node)
 {
     hg_port_close(node->port);
-    node->port = NULL;
+    node->port = node->nic = NULL;
     for (unsigned i = 0; i < node->n_shards; i++) {
         rte_mempool_free(node->rx_pool[i]);
         node->rx_pool[i] = NULL;
     }
+}
+
+/* Whether shard 0 has to receive for all. */
+static bool use_spread(const struct node *node, const char *device)
+{
+    bool forced = strcmp(node->cfg.spread, "software") == 0;
+
+    if (node->n_shards == 1 || (!forced && hg_port_ethdev_queues(device) >= node->n_shards))
+        return false;
+    hg_log(HG_LOG_INFO, "node", "device %s: shard 0 spreads packets over %u shards%s", device,
+           node->n_shards, forced ? "" : ", since the device cannot");
+    return true;
 }
 
 static int stage_port(struct node *node, struct hg_err *err)
@@ -164,6 +176,7 @@ static int stage_port(struct node *node, struct hg_err *err)
         .trust_csum = cfg->trust_checksums,
         .multicast = strchr(cfg->address, ':') != NULL || cfg->slaac,
     };
+    bool spread;
     int rc;
 
     snprintf(device, sizeof device, "%s", cfg->device[0] != '\0' ? cfg->device : cfg->vdev);
@@ -184,7 +197,13 @@ static int stage_port(struct node *node, struct hg_err *err)
                            cfg->rx_mbufs);
         }
     }
-    rc = hg_port_ethdev_open(&port, &node->port, err);
+    spread = use_spread(node, device);
+    if (spread)
+        port.n_queues = 1;
+    rc = hg_port_ethdev_open(&port, &node->nic, err);
+    node->port = node->nic;
+    if (rc == 0 && spread)
+        rc = hg_port_spread_open(node->nic, (uint16_t)node->n_shards, &node->port, err);
     if (rc != 0)
         undo_port(node);
     return rc;

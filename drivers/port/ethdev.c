@@ -287,6 +287,18 @@ static int bring_up(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
     return 0;
 }
 
+uint16_t hg_port_ethdev_queues(const char *device)
+{
+    struct rte_eth_dev_info info;
+    uint16_t id;
+
+    if (rte_eth_dev_get_port_by_name(device, &id) != 0 || rte_eth_dev_info_get(id, &info) != 0)
+        return 0;
+    if ((info.flow_type_rss_offloads & RSS_WANTED) == 0)
+        return 1;
+    return RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+}
+
 int hg_port_ethdev_open(const struct hg_ethdev_cfg *cfg, struct hg_port **out, struct hg_err *err)
 {
     struct rte_eth_dev_info info;

@@ -262,9 +262,9 @@ struct hg_counter_set hg_port_counter_set(const struct hg_port *port)
     const struct spread *s;
 
     if (port->ops != &spread_ops)
-        return (struct hg_counter_set){.area = "port"};
+        return (struct hg_counter_set){.area = "spread"};
     s = HG_CONTAINER_OF(port, struct spread, port);
-    return (struct hg_counter_set){.area = "port",
+    return (struct hg_counter_set){.area = "spread",
                                    .desc = desc,
                                    .value = (const uint64_t *)&s->count,
                                    .n = HG_ARRAY_LEN(desc)};

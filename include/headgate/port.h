@@ -85,6 +85,9 @@ struct hg_ethdev_cfg {
     bool multicast;  /* receive all multicast frames: IPv6 needs it */
 };
 
+/* Queues over which the device can spread connections: 1 without RSS, 0: there is no such device. */
+uint16_t hg_port_ethdev_queues(const char *device);
+
 /* Configures and starts the device. Negative errno and a sentence on failure; nothing stays. */
 int hg_port_ethdev_open(const struct hg_ethdev_cfg *cfg, struct hg_port **out, struct hg_err *err);
 

@@ -95,6 +95,8 @@ unsigned hg_shard_id(const struct hg_shard *shard);
     X(handshake_steps, "handshake records processed")                                              \
     X(cut, "connections that ended without close_notify")                                          \
     X(tx_no_mbuf, "times no buffer was free for a record on its way out")                          \
+    X(strays_passed, "segments passed on because another shard may have their connection")         \
+    X(strays_dropped, "of these, dropped because that shard had too many waiting")                 \
     X(no_record_buffer, "times no buffer was free to open a record into")
 
 struct hg_shard_counters {

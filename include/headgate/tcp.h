@@ -29,6 +29,9 @@ struct hg_tcp_env {
     void (*emit)(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now);
     uint16_t (*mtu)(void *arg, const struct hg_ip *remote);
     void *arg;
+    /* An ICMP message, or a segment other than a SYN, for no connection of this stack. True: another
+     * stack deals with it, and owns its packet. NULL: there is no other. */
+    bool (*stray)(void *arg, const struct hg_seg *seg);
 };
 
 enum hg_tcp_cc { HG_TCP_CC_CUBIC, HG_TCP_CC_NEWRENO };      /* RFC 9438, RFC 5681 */

@@ -128,6 +128,7 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
     sh->now = now;
     work = poll_calls(sh);
     work += poll_rx(sh);
+    work += strays_poll(sh);
     work += poll_events(sh);
     work += run_handshakes(sh);
     work += run_conns(sh);

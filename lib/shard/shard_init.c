@@ -64,7 +64,8 @@ static int make_pools(struct hg_shard *sh, struct hg_err *err)
     sh->tx_pool = pool_make(sh, "tx", sh->cfg.tx_mbufs, RTE_MBUF_DEFAULT_BUF_SIZE);
     snprintf(name, sizeof name, "hg%u_calls", sh->cfg.id);
     sh->calls = rte_ring_create(name, CALL_RING, sh->cfg.socket, RING_F_SC_DEQ);
-    if (sh->hdr_pool == NULL || sh->clone_pool == NULL || sh->tx_pool == NULL || sh->calls == NULL)
+    if (sh->hdr_pool == NULL || sh->clone_pool == NULL || sh->tx_pool == NULL ||
+        sh->calls == NULL || strays_create(sh) != 0)
         return hg_fail(err, -ENOMEM,
                        "shard %u: packet buffers: %s; give EAL more memory ([eal] memory)",
                        sh->cfg.id, rte_strerror(rte_errno));
@@ -110,7 +111,8 @@ static uint16_t env_mtu(void *arg, const struct hg_ip *remote)
 
 static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 {
-    const struct hg_tcp_env env = {env_emit, env_mtu, sh};
+    const struct hg_tcp_env env = {env_emit, env_mtu, sh,
+                                   sh->cfg.n_shards > 1 ? strays_pass : NULL};
     struct hg_ip any = {{0}};
     int rc;
 
@@ -223,6 +225,7 @@ void hg_shard_destroy(struct hg_shard *sh)
     hg_arena_destroy(sh->arena);
     rte_free(sh->record_mem);
     rte_free(sh->arena_mem);
+    strays_destroy(sh);
     rte_ring_free(sh->calls);
     rte_mempool_free(sh->tx_pool);
     rte_mempool_free(sh->clone_pool);

@@ -80,6 +80,8 @@ struct hg_shard {
     struct hg_ingest *ingest;
     struct rte_mempool *hdr_pool, *clone_pool, *tx_pool;
     struct rte_ring *calls;
+    struct rte_ring *strays; /* strays.c */
+    unsigned stray_hops;     /* of the segment that is being taken in, 0: it came from the port */
     struct hg_shard *peers[HG_STORE_SHARDS_MAX];
     unsigned n_peers;
     struct hg_conn *conns;
@@ -110,6 +112,15 @@ void conn_flush(struct hg_conn *c);
 void conn_timeout(struct hg_conn *c);
 void conn_drain(struct hg_conn *c);
 void conn_free(struct hg_conn *c);
+
+/* strays.c: segments that came to a shard which does not have their connection. */
+/* 0 or -ENOMEM. */
+int strays_create(struct hg_shard *sh);
+void strays_destroy(struct hg_shard *sh);
+/* env.stray of TCP. */
+bool strays_pass(void *shard, const struct hg_seg *seg);
+/* Takes in what others passed; returns how many. */
+unsigned strays_poll(struct hg_shard *sh);
 
 /* peers.c */
 void peers_fence(void *shard, const char *volume);

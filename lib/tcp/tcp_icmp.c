@@ -32,6 +32,8 @@ void tcp_icmp_input(struct hg_tcp *tcp, const struct hg_seg *seg)
     uint32_t hash = tcp_flow_hash(tcp->cfg.secret, &seg->flow);
     struct hg_tcp_conn *conn = tcp_table_find(tcp, &seg->flow, hash);
 
+    if (!conn && tcp->env.stray && tcp->env.stray(tcp->env.arg, seg))
+        return;
     if (!conn || !seq_within(seg->quoted_seq, conn->snd_una, conn->snd_nxt)) {
         tcp->count.rx_icmp_ignored++;
         return;
