@@ -3,14 +3,16 @@
  * Packet port: bursts of mbufs in and out of one queue pair per shard.
  *
  * Implementations: drivers/port/ethdev (any DPDK PMD), drivers/port/wire (two shards in one
- * process, for tests; fault layers stack on it). A queue belongs to one shard; calls on different
- * queues may run on different threads at once, calls on one queue may not. Nothing blocks.
+ * process, for tests), drivers/port/port_impair (fault layers on another port). A queue belongs to
+ * one shard; calls on different queues may run on different threads at once, calls on one queue may
+ * not. Nothing blocks.
  */
 #ifndef HEADGATE_PORT_H
 #define HEADGATE_PORT_H
 
 #include <headgate/base.h>
 #include <headgate/counter.h>
+#include <headgate/impair.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <stdbool.h>
@@ -136,5 +138,46 @@ struct hg_wire_cfg {
  * than the MTU are our own mistake. Each end is closed on its own; both before the pools of packets
  * sent over them are freed. 0, -EINVAL, -ENOMEM. */
 int hg_port_wire_pair(const struct hg_wire_cfg *cfg, struct hg_port *out[2], struct hg_err *err);
+
+/* ---- impair ---- */
+
+struct hg_port_impair_cfg {
+    struct hg_impair_cfg rx, tx; /* what comes in from `lower`, what goes out to it; lengths are
+                                  * without the Ethernet header */
+    bool
+        answer_too_big; /* send ICMP for what is longer than the mtu of its direction; else the path
+                          * is a black hole */
+    uint64_t seed;
+    uint32_t packets_max;     /* on their way at once, in each direction of each queue */
+    struct rte_mempool *pool; /* of packets that are doubled, changed or made; with room for the
+                               * longest answer; outlives the port */
+    hg_ns (*clock)(void *arg);
+    void *clock_arg;
+};
+
+/* A port whose packets go through the fault layers of impair.h on their way from and to `lower`.
+ * Packets that are due are moved by calls of hg_port_rx() and hg_port_tx(), so the caller keeps
+ * calling one of them. What `lower` does not take then is lost and counted. Checksum offloads of
+ * `lower` are not offered, or bits would be flipped behind the checks. `lower` stays the caller's:
+ * close it after this port. 0, -EINVAL, -ENOMEM. */
+int hg_port_impair_open(struct hg_port *lower, const struct hg_port_impair_cfg *cfg,
+                        struct hg_port **out, struct hg_err *err);
+
+/* When the next packet of the queue is due; 0: none is on its way. */
+hg_ns hg_port_impair_next(const struct hg_port *port, uint16_t queue);
+
+#define HG_PORT_IMPAIR_COUNTERS(X)                                                                 \
+    X(refused, "packets that the port below did not take when they were due")                      \
+    X(no_mbuf, "packets lost because no buffer was free in which to change them")                  \
+    X(answered, "ICMP errors sent for packets longer than the MTU of the path")
+
+struct hg_port_impair_counters {
+    HG_PORT_IMPAIR_COUNTERS(HG_COUNTER_FIELD)
+};
+
+/* Of one queue; valid as long as the port. The paths' own counters are areas of their own. */
+struct hg_counter_set hg_port_impair_counter_set(const struct hg_port *port, uint16_t queue);
+const struct hg_impair_counters *hg_port_impair_rx(const struct hg_port *port, uint16_t queue);
+const struct hg_impair_counters *hg_port_impair_tx(const struct hg_port *port, uint16_t queue);
 
 #endif /* HEADGATE_PORT_H */

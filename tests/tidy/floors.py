@@ -32,6 +32,7 @@ HEADER_ROOM = {
     "counter": "lib/base",
     "endian": "lib/base",
     "export": "app/headgate",
+    "impair": "drivers/port",
     "log": "lib/base",
     "proto": "lib/ingest",
     "source": "lib/ingest",
