@@ -29,7 +29,8 @@ struct hg_impair {
     struct hg_impair_env env;
     struct hg_impair_counters counters;
     uint64_t random[LAYERS];
-    bool bad; /* state of the burst model */
+    bool bad; /* state of the burst model, */
+    hg_ns bad_since;
     hg_ns busy_until;
     hg_ns latest; /* arrival of the latest packet so far, for in_order */
     uint64_t order;
@@ -103,15 +104,26 @@ static bool pass_mtu(struct hg_impair *path, const struct hg_impair_pkt *pkt)
     return false;
 }
 
-static bool pass_loss(struct hg_impair *path, const struct hg_impair_pkt *pkt)
+static void move_burst(struct hg_impair *path, hg_ns now)
+{
+    const struct hg_impair_cfg *cfg = &path->cfg;
+
+    if (path->bad && cfg->burst_max != 0 && now - path->bad_since >= cfg->burst_max)
+        path->bad = false;
+    if (chance(path, BURST, path->bad ? cfg->burst_leave_ppm : cfg->burst_enter_ppm)) {
+        path->bad = !path->bad;
+        path->bad_since = now;
+    }
+    if (cfg->burst_enter_ppm == 0)
+        path->bad = false;
+}
+
+static bool pass_loss(struct hg_impair *path, const struct hg_impair_pkt *pkt, hg_ns now)
 {
     const struct hg_impair_cfg *cfg = &path->cfg;
     uint64_t *counter = NULL;
 
-    if (chance(path, BURST, path->bad ? cfg->burst_leave_ppm : cfg->burst_enter_ppm))
-        path->bad = !path->bad;
-    if (cfg->burst_enter_ppm == 0)
-        path->bad = false;
+    move_burst(path, now);
     if (path->bad && chance(path, LOSS, cfg->burst_loss_ppm))
         counter = &path->counters.burst_lost;
     else if (!path->bad && chance(path, LOSS, cfg->loss_ppm))
@@ -248,7 +260,7 @@ void hg_impair_push(struct hg_impair *path, const struct hg_impair_pkt *pkts, un
 
         path->counters.packets_in++;
         path->counters.bytes_in += pkt.len;
-        if (!pass_mtu(path, &pkt) || !pass_loss(path, &pkt) ||
+        if (!pass_mtu(path, &pkt) || !pass_loss(path, &pkt, now) ||
             !pass_bottleneck(path, &pkt, now, &left))
             continue;
         duplicate(path, &pkt, left);

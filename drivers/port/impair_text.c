@@ -20,6 +20,7 @@ static const struct key {
     {"burst-enter", SHARE, AT(burst_enter_ppm)},
     {"burst-leave", SHARE, AT(burst_leave_ppm)},
     {"burst-loss", SHARE, AT(burst_loss_ppm)},
+    {"burst-max", TIME, AT(burst_max)},
     {"rate", RATE, AT(rate)},
     {"queue", SIZE, AT(queue_bytes)},
     {"mark", SIZE, AT(mark_bytes)},
@@ -36,9 +37,8 @@ static const struct key {
 
 const char hg_impair_keys[] =
     "mtu=BYTES loss=PERCENT burst-enter=PERCENT burst-leave=PERCENT burst-loss=PERCENT "
-    "rate=BITRATE "
-    "queue=SIZE mark=SIZE overhead=BYTES dup=PERCENT corrupt=PERCENT delay=TIME jitter=TIME "
-    "in-order=yes|no reorder=PERCENT late=TIME late-packets=COUNT";
+    "burst-max=TIME rate=BITRATE queue=SIZE mark=SIZE overhead=BYTES dup=PERCENT corrupt=PERCENT "
+    "delay=TIME jitter=TIME in-order=yes|no reorder=PERCENT late=TIME late-packets=COUNT";
 
 /* "1%", "0.25%": up to four decimals, since a part of a million is the unit. */
 static int parse_share(const char *text, uint64_t *ppm)

@@ -34,6 +34,8 @@ struct hg_impair_cfg {
     uint32_t burst_enter_ppm; /* good to bad; 0: no bursts */
     uint32_t burst_leave_ppm; /* bad to good; bursts are 1 / this many packets long on average */
     uint32_t burst_loss_ppm;  /* in the bad state */
+    hg_ns burst_max; /* a burst is over after this time, however few packets came; 0: no limit, so
+                      * that a connection which sends little can wait long for its end */
 
     uint64_t rate;        /* of the bottleneck, bytes per second; 0: not limited */
     uint32_t overhead;    /* bytes that a packet costs there beside its length */

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-#define IP_ETHERNET_OVERHEAD 58 /* bytes a segment costs on the wire beside itself */
+#define IP_HEADER 20
+#define ETHERNET_OVERHEAD 38 /* bytes a packet costs on the wire beside itself */
 
 uint64_t net_rng_next(struct net_rng *rng)
 {
@@ -25,108 +26,97 @@ bool net_rng_chance(struct net_rng *rng, uint32_t ppm)
     return net_rng_next(rng) % 1000000 < ppm;
 }
 
+static struct net_packet *packet_new(struct net_way *way)
+{
+    return way->n_unused != 0 ? way->unused[--way->n_unused] : NULL;
+}
+
+static void packet_free(struct net_way *way, struct net_packet *p)
+{
+    way->unused[way->n_unused++] = p;
+}
+
+static void *copy_packet(void *arg, const void *user)
+{
+    struct net_way *way = arg;
+    const struct net_packet *p = user;
+    struct rte_mbuf *m = rte_pktmbuf_copy(p->m, way->net->copy_pool, 0, UINT32_MAX);
+    struct net_packet *copy = m ? packet_new(way) : NULL;
+
+    if (!copy) {
+        rte_pktmbuf_free(m);
+        return NULL;
+    }
+    *copy = *p;
+    copy->m = m;
+    return copy;
+}
+
+static void drop_packet(void *arg, const struct hg_impair_pkt *pkt, enum hg_impair_fate fate)
+{
+    struct net_packet *p = pkt->user;
+
+    (void)fate;
+    rte_pktmbuf_free(p->m);
+    packet_free(arg, p);
+}
+
+static void open_way(struct net_model *net, struct net_way *way, uint64_t seed, uint32_t max)
+{
+    struct hg_impair_env env = {
+        .seed = seed, .packets_max = max, .copy = copy_packet, .drop = drop_packet, .arg = way};
+    const uint32_t n = max + 2; /* two that are just being sent, one of them a copy */
+
+    way->net = net;
+    way->packets = calloc(n, sizeof *way->packets);
+    way->unused = calloc(n, sizeof(struct net_packet *));
+    if (!way->packets || !way->unused ||
+        hg_impair_create(&(struct hg_impair_cfg){0}, &env, &way->path, NULL))
+        abort();
+    while (way->n_unused < n)
+        packet_free(way, &way->packets[way->n_unused]);
+}
+
 void net_model_init(struct net_model *net, uint64_t seed, uint32_t max,
                     struct rte_mempool *copy_pool)
 {
-    *net = (struct net_model){.rng = {seed}, .copy_pool = copy_pool};
-    for (unsigned i = 0; i < 2; i++) {
-        net->heap[i].max = max;
-        net->heap[i].p = calloc(max, sizeof *net->heap[i].p);
-        if (!net->heap[i].p)
-            abort();
-    }
+    *net = (struct net_model){.copy_pool = copy_pool};
+    for (unsigned i = 0; i < 2; i++)
+        open_way(net, &net->way[i], seed + i, max);
 }
 
 void net_model_fini(struct net_model *net)
 {
     for (unsigned i = 0; i < 2; i++) {
-        for (uint32_t k = 0; k < net->heap[i].n; k++)
-            rte_pktmbuf_free(net->heap[i].p[k].m);
-        free(net->heap[i].p);
+        hg_impair_destroy(net->way[i].path);
+        free(net->way[i].packets);
+        free(net->way[i].unused);
     }
 }
 
-static bool before(const struct net_packet *a, const struct net_packet *b)
+static void apply_link(const struct net_model *net, unsigned from)
 {
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
+    struct hg_impair_cfg link = net->link[from];
 
-static void swap(struct net_packet *a, struct net_packet *b)
-{
-    struct net_packet t = *a;
-
-    *a = *b;
-    *b = t;
-}
-
-static void push(struct net_heap *heap, const struct net_packet *packet)
-{
-    struct net_packet *p = heap->p;
-    uint32_t i = heap->n++;
-
-    p[i] = *packet;
-    for (; i && before(&p[i], &p[(i - 1) / 2]); i = (i - 1) / 2)
-        swap(&p[i], &p[(i - 1) / 2]);
-}
-
-static void pop(struct net_heap *heap)
-{
-    struct net_packet *p = heap->p;
-
-    p[0] = p[--heap->n];
-    for (uint32_t i = 0;;) {
-        uint32_t least = i, l = 2 * i + 1, r = l + 1;
-        if (l < heap->n && before(&p[l], &p[least]))
-            least = l;
-        if (r < heap->n && before(&p[r], &p[least]))
-            least = r;
-        if (least == i)
-            return;
-        swap(&p[i], &p[least]);
-        i = least;
-    }
-}
-
-/* The bottleneck: when the packet has left it, or 0 when its queue is full. */
-static hg_ns pass_bottleneck(struct net_model *net, unsigned from, uint32_t bytes, hg_ns now)
-{
-    const struct net_link *link = &net->link[from];
-    hg_ns start = net->busy_until[from] > now ? net->busy_until[from] : now;
-
-    if (!link->rate)
-        return now;
-    uint64_t queued = (start - now) * link->rate / HG_SEC(1);
-    if (queued + bytes > link->queue_bytes)
-        return 0;
-    net->busy_until[from] = start + bytes * HG_SEC(1) / link->rate;
-    return net->busy_until[from];
-}
-
-static void enqueue(struct net_model *net, unsigned from, struct net_packet *p)
-{
-    const struct net_link *link = &net->link[from];
-    struct net_heap *heap = &net->heap[1 - from];
-
-    p->at += link->delay;
-    if (net_rng_chance(&net->rng, link->reorder_ppm)) {
-        p->at += net_rng_range(&net->rng, 1, link->late);
-        net->stats.late++;
-    }
-    p->order = net->order++;
-    if (heap->n == heap->max) {
-        net->stats.queue_drops++;
-        rte_pktmbuf_free(p->m);
-        return;
-    }
-    push(heap, p);
+    if (!link.overhead)
+        link.overhead = ETHERNET_OVERHEAD;
+    if (hg_impair_set(net->way[from].path, &link, NULL))
+        abort();
 }
 
 void net_model_send(struct net_model *net, unsigned from, struct rte_mbuf *m,
                     const struct hg_tx *tx, hg_ns now)
 {
     const struct hg_flow *flow = tx->flow;
-    const struct net_link *link = &net->link[from];
-    struct net_packet p = {
+    struct net_way *way = &net->way[from];
+
+    if (net->tamper && net->tamper(net->tamper_arg, from, m, now)) {
+        net->tampered++;
+        rte_pktmbuf_free(m);
+        return;
+    }
+    struct net_packet *p = packet_new(way); /* there is one: two more than the path can hold */
+    *p = (struct net_packet){
         .m = m,
         .flow = {.local = flow->remote,
                  .remote = flow->local,
@@ -134,47 +124,44 @@ void net_model_send(struct net_model *net, unsigned from, struct rte_mbuf *m,
                  .rport = flow->lport},
         .ecn = tx->ecn,
     };
-
-    net->stats.sent++;
-    if ((net->tamper && net->tamper(net->tamper_arg, from, m, now)) ||
-        net_rng_chance(&net->rng, link->loss_ppm)) {
-        net->stats.lost++;
-        rte_pktmbuf_free(m);
-        return;
-    }
-    hg_ns left = pass_bottleneck(net, from, m->pkt_len + IP_ETHERNET_OVERHEAD, now);
-    if (!left) {
-        net->stats.queue_drops++;
-        rte_pktmbuf_free(m);
-        return;
-    }
-    p.at = left;
-    if (net_rng_chance(&net->rng, link->dup_ppm)) {
-        struct net_packet copy = p;
-        copy.m = rte_pktmbuf_copy(m, net->copy_pool, 0, UINT32_MAX);
-        if (copy.m) {
-            net->stats.duplicated++;
-            enqueue(net, from, &copy);
-        }
-    }
-    enqueue(net, from, &p);
+    apply_link(net, from);
+    hg_impair_push(way->path,
+                   &(struct hg_impair_pkt){p, m->pkt_len + IP_HEADER, .ect = tx->ecn != 0}, 1, now);
 }
 
 hg_ns net_model_next(const struct net_model *net)
 {
-    hg_ns a = net->heap[0].n ? net->heap[0].p[0].at : 0;
-    hg_ns b = net->heap[1].n ? net->heap[1].p[0].at : 0;
+    hg_ns a = hg_impair_next(net->way[0].path);
+    hg_ns b = hg_impair_next(net->way[1].path);
 
     return !a || (b && b < a) ? b : a;
 }
 
 bool net_model_receive(struct net_model *net, unsigned to, hg_ns now, struct net_packet *out)
 {
-    struct net_heap *heap = &net->heap[to];
+    struct net_way *way = &net->way[1 - to];
+    struct hg_impair_pkt pkt;
 
-    if (!heap->n || heap->p[0].at > now)
+    if (!hg_impair_pop(way->path, &pkt, 1, now))
         return false;
-    *out = heap->p[0];
-    pop(heap);
+    *out = *(struct net_packet *)pkt.user;
+    if (pkt.ce)
+        out->ecn = 3; /* RFC 3168 section 5 */
+    packet_free(way, pkt.user);
     return true;
+}
+
+struct net_model_stats net_model_stats(const struct net_model *net)
+{
+    struct net_model_stats sum = {.sent = net->tampered, .lost = net->tampered};
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct hg_impair_counters *c = hg_impair_counters(net->way[i].path);
+        sum.sent += c->packets_in;
+        sum.lost += c->lost + c->burst_lost + c->too_big;
+        sum.queue_drops += c->queue_full + c->queue_active + c->path_full;
+        sum.duplicated += c->duplicated;
+        sum.late += c->late;
+    }
+    return sum;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A network between two hosts on virtual time: for each direction a bottleneck of finite rate with
- * a finite queue, then a delay, with seeded loss, reordering and duplication. Packets are mbufs,
- * handed on unchanged. Same seed, same calls: same run.
+ * A network between two hosts on virtual time: a path of headgate/impair.h for each direction, which
+ * carries TCP segments with their flow and ECN bits, as long as if each had an IPv4 header. Packets
+ * are mbufs, handed on unchanged, so `corrupt_ppm` has no use here. What is longer than `mtu` vanishes
+ * without a word. Same seed, same calls: same run.
  */
 #ifndef HEADGATE_TESTS_SIM_NET_MODEL_H
 #define HEADGATE_TESTS_SIM_NET_MODEL_H
 
+#include <headgate/impair.h>
 #include <headgate/net.h>
 
 /* Random numbers of a test (splitmix64). */
@@ -19,47 +21,38 @@ uint64_t net_rng_range(struct net_rng *rng, uint64_t lo, uint64_t hi);
 /* True with a probability of ppm / 1000000. */
 bool net_rng_chance(struct net_rng *rng, uint32_t ppm);
 
-struct net_link {
-    uint32_t loss_ppm;
-    uint32_t dup_ppm;
-    uint32_t reorder_ppm; /* packets that take `late` longer than the others */
-    hg_ns delay, late;
-    uint64_t rate;        /* bytes per second; 0: not limited */
-    uint32_t queue_bytes; /* at the bottleneck; what does not fit is dropped */
-};
-
 struct net_packet {
-    hg_ns at;       /* arrival */
-    uint64_t order; /* of sending: ties keep it */
     struct rte_mbuf *m;
     struct hg_flow flow; /* as the receiver sees it */
     uint8_t ecn;         /* IP ECN bits */
 };
 
-/* Packets on their way to one host, earliest on top. */
-struct net_heap {
-    struct net_packet *p;
-    uint32_t n, max;
-};
-
+/* Of both directions. */
 struct net_model_stats {
     uint64_t sent, lost, queue_drops, duplicated, late;
 };
 
+/* One direction. */
+struct net_way {
+    struct net_model *net;
+    struct hg_impair *path;
+    struct net_packet *packets; /* what the path carries: pointers into this */
+    struct net_packet **unused;
+    uint32_t n_unused;
+};
+
 struct net_model {
-    struct net_link link[2]; /* [i]: from host i */
-    struct net_rng rng;
-    hg_ns busy_until[2];     /* when the bottleneck has sent what is queued */
-    struct net_heap heap[2]; /* [i]: to host i */
-    uint64_t order;
+    struct hg_impair_cfg link[2]; /* [i]: from host i; may be changed at any time. An overhead of 0
+                                   * is that of Ethernet. */
+    struct net_way way[2];
     struct rte_mempool *copy_pool; /* for duplicates */
-    struct net_model_stats stats;
+    uint64_t tampered;
     /* Called for every packet before its fate is decided; true: drop it. May be NULL. */
     bool (*tamper)(void *arg, unsigned from, struct rte_mbuf *m, hg_ns now);
     void *tamper_arg;
 };
 
-/* max: packets on their way to one host at once. */
+/* max: packets on their way to one host at once. The model must not move afterwards. */
 void net_model_init(struct net_model *net, uint64_t seed, uint32_t max,
                     struct rte_mempool *copy_pool);
 /* Frees packets still on their way. */
@@ -74,5 +67,7 @@ hg_ns net_model_next(const struct net_model *net);
 
 /* Takes the earliest packet that has arrived by `now` at host `to`; false: none. */
 bool net_model_receive(struct net_model *net, unsigned to, hg_ns now, struct net_packet *out);
+
+struct net_model_stats net_model_stats(const struct net_model *net);
 
 #endif /* HEADGATE_TESTS_SIM_NET_MODEL_H */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A bad cable between two ports, on virtual time: frames are lost, doubled, delayed (and so
- * reordered), from a seed. It owns one end of two wires; the stacks under test own the others.
+ * A bad cable between two ports, on virtual time: a path of headgate/impair.h for each direction. It
+ * owns one end of two wires; the stacks under test own the others.
  */
 #ifndef HG_TESTS_SIM_RELAY_H
 #define HG_TESTS_SIM_RELAY_H
 
+#include <headgate/impair.h>
 #include <headgate/port.h>
 
 struct relay_cfg {
     uint64_t seed;
-    unsigned loss, dup; /* of 10000 frames */
-    hg_ns delay, jitter;
-    struct rte_mempool *pool; /* of the frames on the cable */
+    struct hg_impair_cfg path; /* of both directions */
+    struct rte_mempool *pool;  /* of the frames on the cable */
 };
 
 struct relay;

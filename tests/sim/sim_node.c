@@ -179,15 +179,17 @@ static void node_crash(void)
 
 static void world_make(void)
 {
-    struct relay_cfg cable = {.seed = sim.seed, .delay = HG_US(50), .pool = sim.pool};
+    struct relay_cfg cable = {.seed = sim.seed, .pool = sim.pool};
     struct hg_pool_geometry geometry = {64u << 10, 1u << 20};
     struct hg_port *ends[2];
     struct hg_err err = {""};
     struct sim_source_cfg source = {.seed = sim.seed, .ops = OPS};
 
-    cable.loss = (unsigned)(sim_rand(&sim.rand) % 3) * 50;
-    cable.dup = (unsigned)(sim_rand(&sim.rand) % 2) * 50;
-    cable.jitter = HG_US(sim_rand(&sim.rand) % 400);
+    cable.path.delay = HG_US(50);
+    cable.path.loss_ppm = (uint32_t)(sim_rand(&sim.rand) % 3) * 5000;
+    cable.path.dup_ppm = (uint32_t)(sim_rand(&sim.rand) % 2) * 5000;
+    cable.path.jitter = HG_US(sim_rand(&sim.rand) % 400);
+    cable.path.corrupt_ppm = (uint32_t)(sim_rand(&sim.rand) % 2) * 2000;
     must(hg_port_wire_pair(&(struct hg_wire_cfg){"node", 1, 1500, 4096}, sim.node_wire, &err), &err,
          __LINE__);
     must(hg_port_wire_pair(&(struct hg_wire_cfg){"source", 1, 1500, 4096}, sim.source_wire, &err),

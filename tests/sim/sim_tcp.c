@@ -327,7 +327,7 @@ static void run(struct sim *sim)
     }
 }
 
-static void choose_link(struct sim *sim, struct net_link *link)
+static void choose_link(struct sim *sim, struct hg_impair_cfg *link)
 {
     struct net_rng *rng = &sim->rng;
     static const uint32_t loss[] = {0, 1000, 10000, 30000, 100000};
@@ -339,6 +339,16 @@ static void choose_link(struct sim *sim, struct net_link *link)
     link->late = net_rng_range(rng, HG_US(10), HG_MS(20));
     link->rate = net_rng_chance(rng, 700000) ? net_rng_range(rng, 500000, 125000000) : 0;
     link->queue_bytes = (uint32_t)net_rng_range(rng, 20000, 400000);
+    if (net_rng_chance(rng, 200000)) {
+        link->burst_enter_ppm = (uint32_t)net_rng_range(rng, 100, 5000);
+        link->burst_leave_ppm = (uint32_t)net_rng_range(rng, 100000, 500000);
+        link->burst_loss_ppm = (uint32_t)net_rng_range(rng, 200000, HG_PPM);
+        link->burst_max = HG_MS(500); /* less than what makes a keep-alive give up */
+    }
+    link->jitter = net_rng_chance(rng, 200000) ? net_rng_range(rng, 0, HG_MS(10)) : 0;
+    link->in_order = net_rng_chance(rng, 500000);
+    link->late_packets = net_rng_chance(rng, 500000) ? (uint32_t)net_rng_range(rng, 1, 8) : 0;
+    link->mark_bytes = link->rate && net_rng_chance(rng, 200000) ? link->queue_bytes / 2 : 0;
 }
 
 static void create_host(struct sim *sim, unsigned id)
@@ -450,10 +460,10 @@ static bool run_seed(uint64_t seed, const struct pools *pools, const uint8_t *pa
     open_connections(sim);
     run(sim);
     if (verbose || sim->failure) {
+        struct net_model_stats stats = net_model_stats(&sim->net);
         printf("seed %lu: %s, %.3f s virtual, %lu packets, %lu lost, %lu queue drops, %lu late\n",
-               seed, sim->failure ? sim->failure : "ok", (double)sim->now / 1e9,
-               sim->net.stats.sent, sim->net.stats.lost, sim->net.stats.queue_drops,
-               sim->net.stats.late);
+               seed, sim->failure ? sim->failure : "ok", (double)sim->now / 1e9, stats.sent,
+               stats.lost, stats.queue_drops, stats.late);
         print_state(sim);
     }
     hg_tcp_destroy(sim->host[0].tcp);

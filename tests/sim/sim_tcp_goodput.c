@@ -21,12 +21,11 @@
 
 struct row {
     const char *name;
-    struct net_link link; /* data direction; the ACK direction has its delay only */
+    struct hg_impair_cfg link; /* data direction; the ACK direction has its delay only */
     uint64_t bytes;
     uint64_t rate_min; /* bytes per second that must be reached */
     unsigned rto_max;  /* time-outs that are tolerated */
     bool no_sack;
-    uint16_t path_mtu; /* larger packets vanish without a word; 0: none do */
 };
 
 /* Rates for random loss p follow Mathis et al. 1997, MSS / RTT * 1.22 / sqrt(p), less a third. */
@@ -74,23 +73,11 @@ static const struct row rows[] = {
      .bytes = 400000000,
      .rate_min = 90000000},
     {.name = "black hole above 1400 bytes, 20 ms",
-     .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 2500000},
+     .link = {.delay = HG_MS(10), .mtu = 1400, .rate = 125000000, .queue_bytes = 2500000},
      .bytes = 400000000,
      .rate_min = 60000000, /* three time-outs are lost in the beginning */
-     .rto_max = 5,
-     .path_mtu = 1400},
+     .rto_max = 5},
 };
-
-#define IP_HEADER 20
-
-static bool vanishes(void *arg, unsigned from, struct rte_mbuf *m, hg_ns now)
-{
-    const struct row *row = arg;
-
-    (void)from;
-    (void)now;
-    return m->pkt_len + IP_HEADER > row->path_mtu;
-}
 
 struct sim {
     struct net_model net;
@@ -222,11 +209,7 @@ static bool run(const struct sim *pools, const struct row *row, uint64_t seed, b
     sim.now = HG_SEC(1);
     net_model_init(&sim.net, seed, 32768, NULL);
     sim.net.link[0] = row->link;
-    sim.net.link[1] = (struct net_link){.delay = row->link.delay};
-    if (row->path_mtu) {
-        sim.net.tamper = vanishes;
-        sim.net.tamper_arg = (void *)(uintptr_t)row;
-    }
+    sim.net.link[1] = (struct hg_impair_cfg){.delay = row->link.delay};
     start(&sim, row, end);
     transfer(&sim, row);
     double rate = (double)sim.got / ((double)(sim.now - HG_SEC(1)) / 1e9);

@@ -231,7 +231,7 @@ static void choose_network(struct sim *sim)
     struct net_rng *rng = &sim->rng;
 
     for (unsigned i = 0; i < 2; i++) {
-        struct net_link *l = &sim->net.link[i];
+        struct hg_impair_cfg *l = &sim->net.link[i];
         l->loss_ppm = loss[net_rng_range(rng, 0, HG_ARRAY_LEN(loss) - 1)];
         l->dup_ppm = net_rng_chance(rng, 300000) ? 20000 : 0;
         l->reorder_ppm = net_rng_chance(rng, 400000) ? 50000 : 0;

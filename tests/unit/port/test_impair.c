@@ -241,6 +241,26 @@ static void test_bursts(void)
     free(arrived);
 }
 
+/* Few packets come, and the burst is over with the time all the same. */
+static void test_burst_ends(void)
+{
+    struct hg_impair_cfg cfg = {.burst_enter_ppm = HG_PPM,
+                                .burst_leave_ppm = 1,
+                                .burst_loss_ppm = HG_PPM,
+                                .burst_max = HG_MS(5)};
+    struct rig rig;
+
+    open_path(&rig, &cfg, 4);
+    push(&rig, 1, 100, HG_MS(10));
+    cfg.burst_enter_ppm = 1;
+    CU_ASSERT_EQUAL_FATAL(hg_impair_set(rig.path, &cfg, NULL), 0);
+    push(&rig, 2, 100, HG_MS(15) - 1);
+    CU_ASSERT_EQUAL(rig.dropped[HG_IMPAIR_LOST], 2);
+    push(&rig, 3, 100, HG_MS(15));
+    CU_ASSERT_EQUAL(pop(&rig, HG_MS(15)), 3);
+    hg_impair_destroy(rig.path);
+}
+
 static void test_duplicate(void)
 {
     uint32_t *arrived = room();
@@ -486,8 +506,8 @@ static bool same(const struct hg_impair_cfg *a, const struct hg_impair_cfg *b)
 {
     return a->mtu == b->mtu && a->loss_ppm == b->loss_ppm &&
            a->burst_enter_ppm == b->burst_enter_ppm && a->burst_leave_ppm == b->burst_leave_ppm &&
-           a->burst_loss_ppm == b->burst_loss_ppm && a->rate == b->rate &&
-           a->overhead == b->overhead && a->queue_bytes == b->queue_bytes &&
+           a->burst_loss_ppm == b->burst_loss_ppm && a->burst_max == b->burst_max &&
+           a->rate == b->rate && a->overhead == b->overhead && a->queue_bytes == b->queue_bytes &&
            a->mark_bytes == b->mark_bytes && a->dup_ppm == b->dup_ppm &&
            a->corrupt_ppm == b->corrupt_ppm && a->delay == b->delay && a->jitter == b->jitter &&
            a->in_order == b->in_order && a->reorder_ppm == b->reorder_ppm && a->late == b->late &&
@@ -501,6 +521,7 @@ static void test_parse(void)
                                             .burst_enter_ppm = 1,
                                             .burst_leave_ppm = HG_PPM,
                                             .burst_loss_ppm = 505000,
+                                            .burst_max = HG_SEC(9),
                                             .rate = 25000000,
                                             .overhead = 38,
                                             .queue_bytes = 1 << 20,
@@ -518,11 +539,12 @@ static void test_parse(void)
         "loss=1%x",  "colour=blue", "delay=5",     "rate=1M",     "rate=7bit",     "queue=4G",
         "mtu=1500B", "in-order=1",  "delay=50ms;", "=1%",         "loss=1000%"};
 
-    CU_ASSERT_EQUAL(hg_impair_parse("mtu=576,loss=0.1001%,burst-enter=0.0001%,burst-leave=100%,"
-                                    "burst-loss=50.5%,rate=200Mbit,queue=1M,mark=1K,overhead=38,"
-                                    "dup=2%,corrupt=3.0%,delay=50ms",
-                                    &cfg, NULL),
-                    0);
+    CU_ASSERT_EQUAL(
+        hg_impair_parse("mtu=576,loss=0.1001%,burst-enter=0.0001%,burst-leave=100%,"
+                        "burst-loss=50.5%,burst-max=9s,rate=200Mbit,queue=1M,mark=1K,overhead=38,"
+                        "dup=2%,corrupt=3.0%,delay=50ms",
+                        &cfg, NULL),
+        0);
     CU_ASSERT_EQUAL(
         hg_impair_parse("jitter=7us,in-order=yes,reorder=1%,late=2ms,late-packets=3", &cfg, NULL),
         0);
@@ -545,6 +567,7 @@ int main(void)
         {"loss has the share that was asked, and never touches the order", test_loss},
         {"which packets are lost does not depend on the other layers", test_layers_are_independent},
         {"bursts have the length and the share of the model", test_bursts},
+        {"a burst is over after its longest time", test_burst_ends},
         {"doubled packets arrive twice; without memory once", test_duplicate},
         {"damage is one bit, anywhere in the packet", test_corrupt},
         {"a bottleneck sends at its rate and drops what its queue cannot hold", test_rate},
