@@ -18,7 +18,7 @@ bench_begin() {
         case $1 in
         --json) BENCH_JSON=${2:?--json needs a file} ;;
         --seconds) BENCH_SECONDS=${2:?--seconds needs a number} ;;
-        *) hg_die "bench $BENCH_NAME: unknown option '$1'; there are --json FILE and --seconds N"; exit 2 ;;
+        *) hg_die "bench $BENCH_NAME: unknown option '$1'; there are --json FILE, --seconds N and what its head tells"; exit 2 ;;
         esac
         shift 2
     done

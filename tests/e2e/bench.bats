@@ -33,3 +33,14 @@ PY
     [ "$(cat /proc/sys/vm/nr_hugepages)" = "$pages" ]
     hg_refute compgen -G "/dev/shm/headgate-*"
 }
+
+@test "bench wan: both hosts in turns on the same path, and the ratio of each case" {
+    "$HG_TOP/bench/wan.sh" --self --only 'cubic, MTU (1500|576), loss 1 %, reorder 0 %, 20 ms' --seconds 0.2 --json "$HG_DIR/bench.json"
+    python3 - "$HG_DIR/bench.json" <<'PY'
+import json, sys
+rows = json.load(open(sys.argv[1]))["rows"]
+assert len(rows) == 12, rows
+assert [r["unit"] for r in rows] == ["Mbit/s", "Mbit/s", "ratio"] * 4, rows
+assert all(r["id"] == "wan" and r["value"] > 0 for r in rows), rows
+PY
+}

@@ -60,9 +60,9 @@ forward_know() {
     done
 }
 
-# forward_start [OPTION...]: starts the program `forward` between f0 and f1.
+# forward_start [OPTION...]: starts the program `forward` between f0 and f1, or $FORWARD_B.
 forward_start() {
-    hg_start forward ip netns exec "$NS_M" "$HG_FORWARD" "$@" f0 f1
+    hg_start forward ip netns exec "$NS_M" "$HG_FORWARD" "$@" f0 "${FORWARD_B:-f1}"
     hg_wait_line forward 10 '^hg-forward: ready'
 }
 
