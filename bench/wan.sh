@@ -96,7 +96,7 @@ choose_second() {
 # headgate_command [OPTION...]: sets HEADGATE.
 headgate_command() {
     HEADGATE=("$HG_DAEMON" -c "$HG_TOP/config/test.ini" --set "port.vdev=net_tap0,iface=h0,mac=$HG_B_MAC"
-        --set port.address=$HG_B_ADDR/24 --set "port.mtu=${MTU:-1500}" --set test.services=yes
+        --set "port.address=$HG_B_ADDR/24" --set "port.mtu=${MTU:-1500}" --set test.services=yes
         --set test.discard=9 --set test.http=8080 --set "eal.file-prefix=hg$HG_ID"
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key"
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" "${SETTINGS[@]}" "$@")

@@ -10,7 +10,7 @@
 # Addresses of the other end are known from the start: no ARP and no neighbour discovery. What IPv6 says
 # of its own accord (multicast reports) is gone after forward_ipv4_only.
 
-HG_FORWARD=$HG_TOP/build/tests/e2e/hg-forward
+HG_FORWARD=${HG_FORWARD:-$HG_TOP/build/tests/e2e/hg-forward}
 HG_A_ADDR=198.51.100.1 HG_A_ADDR6=2001:db8::1 HG_A_MAC=02:00:00:00:00:0a
 HG_B_ADDR=198.51.100.2 HG_B_ADDR6=2001:db8::2 HG_B_MAC=02:00:00:00:00:0b
 
