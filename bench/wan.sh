@@ -18,7 +18,7 @@
 #     ./dev bench wan --set tcp.receive-buffer=8M    Headgate with other settings than its defaults
 #     ./dev bench wan --self                         Linux against Linux: what the ratio is worth
 #
-# A turn of one second is mostly slow start. For figures to be held against each other, --seconds 10 on
+# A turn of less than a second is mostly slow start. For figures to be held against each other, --seconds 10 on
 # a machine that does nothing else.
 set -euo pipefail
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.bash"
@@ -191,7 +191,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$(cases)" ] || { hg_die "bench wan: no case matches '$ONLY'"; exit 2; }
-bench_begin wan 1.0 "${options[@]}"
+bench_begin wan 0.8 "${options[@]}"
 requires ip python3
 requires_root
 export HEADGATE_SOCKET=$HG_DIR/control.sock

@@ -432,6 +432,15 @@ static void test_path_full(void)
     push(&rig, 5, 100, 11);
     CU_ASSERT_EQUAL(rig.dropped[HG_IMPAIR_PATH_FULL], 1);
     hg_impair_destroy(rig.path);
+    /* What is held is on its way too. */
+    open_path(&rig,
+              &(struct hg_impair_cfg){.reorder_ppm = HG_PPM, .late = HG_SEC(1), .late_packets = 9},
+              3);
+    for (uintptr_t i = 1; i <= 4; i++)
+        push(&rig, i, 100, 1);
+    CU_ASSERT_EQUAL(rig.dropped[HG_IMPAIR_PATH_FULL], 1);
+    hg_impair_destroy(rig.path);
+    CU_ASSERT_EQUAL(rig.dropped[HG_IMPAIR_CLOSED], 3);
     hg_impair_destroy(NULL);
 }
 
