@@ -68,8 +68,9 @@ struct hg_tcp_cfg {
                              * so (RFC 5482) [0: as retries say, or as long as the peer asks for,
                              * 100 s to an hour] */
     bool no_timestamps, no_sack, no_wscale; /* for tests */
-    uint64_t secret[2];                     /* of the ISN function (RFC 6528) and of the hash */
-    struct rte_mempool *hdr_pool;           /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
+    bool closed_silent;             /* segments for ports that nobody listens on get no RST */
+    uint64_t secret[2];             /* of the ISN function (RFC 6528) and of the hash */
+    struct rte_mempool *hdr_pool;   /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
                                              * RTE_PKTMBUF_HEADROOM */
     struct rte_mempool *clone_pool; /* for indirect mbufs (data room 0) that point into sent data */
 };
@@ -240,6 +241,7 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(rx_bad_option, "segments with an option that lies about its length")                         \
     X(rx_no_conn, "segments for no connection, answered with RST")                                 \
     X(rx_no_listener, "SYNs for a port nobody listens on, answered with RST")                      \
+    X(rx_closed_silent, "segments for a port nobody listens on, not answered as configured")       \
     X(rx_paws, "segments dropped by the timestamp check (PAWS)")                                   \
     X(rx_out_of_window, "segments outside the receive window")                                     \
     X(rx_dup, "segments with nothing but bytes already received")                                  \

@@ -202,6 +202,8 @@ void tcp_open_no_conn(struct hg_tcp *tcp, struct tcp_seg *s)
         accept_syn(tcp, s, listener);
     } else if (listener && !(flags & TCP_ACK)) {
         tcp->count.rx_bad_flags++;
+    } else if (!listener && tcp->cfg.closed_silent) {
+        tcp->count.rx_closed_silent++;
     } else {
         if (flags == TCP_SYN)
             tcp->count.rx_no_listener++;

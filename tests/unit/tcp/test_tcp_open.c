@@ -231,6 +231,24 @@ static void test_no_listener(void)
     rig_fini(&rig);
 }
 
+static void test_closed_silent(void)
+{
+    struct hg_tcp_cfg cfg = {.closed_silent = true};
+
+    rig_init(&rig, &cfg);
+    rig_in(&rig, (struct rig_in){.flags = TCP_SYN, .wnd = 1000});
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .wnd = 1000});
+    rig_expect_none(&rig);
+    CU_ASSERT_EQUAL(rig_count(&rig, "rx_closed_silent"), 2);
+    /* A peer of a connection that we forgot must learn it where we do listen. */
+    CU_ASSERT_EQUAL(hg_tcp_listen(rig.tcp, &any_ip, RIG_PORT, NULL), 0);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .wnd = 1000});
+    const struct rig_out *o = rig_take(&rig);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+    CU_ASSERT_EQUAL(o->h.flags, TCP_RST);
+    rig_fini(&rig);
+}
+
 /* RFC 9293 3.10.7.2. */
 static void test_listen_takes_only_syn(void)
 {
@@ -462,6 +480,7 @@ int main(void)
         {"simultaneous open", test_simultaneous},
         {"data and shutdown before connected", test_data_and_shutdown_before_connected},
         {"no listener", test_no_listener},
+        {"closed ports may be silent, open ones never are", test_closed_silent},
         {"LISTEN takes only SYN", test_listen_takes_only_syn},
         {"SYN flood is bounded", test_syn_flood_is_bounded},
         {"table full", test_table_full},
