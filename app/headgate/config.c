@@ -30,6 +30,8 @@ struct option {
 #define T (K * G)
 
 static const struct option options[] = {
+    {"node", "profile", CHOICE, AT(profile), "production", 0, 0,
+     "production|test: production refuses [test] services"},
     {"eal", "huge", YESNO, AT(huge), "no", 0, 0,
      "use hugepages; they must be mounted and reserved"},
     {"eal", "memory", SIZE, AT(memory), "0", 0, T,
@@ -70,6 +72,8 @@ static const struct option options[] = {
      "too few queues or no RSS"},
     {"port", "trust-checksums", YESNO, AT(trust_checksums), "no", 0, 0,
      "skip software checks of TCP/IP checksums; for links that cannot corrupt (shared memory)"},
+    {"port", "closed-ports", CHOICE, AT(closed_ports), "reset", 0, 0,
+     "reset|silent: what a segment for a TCP port that nobody listens on gets"},
     {"tcp", "receive-buffer", SIZE, AT(rcv_buf), "1M", 64 * K, G, "receive window per connection"},
     {"tcp", "receive-memory", SIZE, AT(rcv_mem), "0", 0, T,
      "packet buffers that receive queues may hold per shard; 0: three quarters of rx-mbufs"},
@@ -114,6 +118,28 @@ static const struct option options[] = {
     {"store", "batch", SIZE, AT(batch), "1M", 64 * K, 4 * M, "log entry size that is aimed at"},
     {"store", "commit-delay", TIME, AT(commit_delay), "500us", 0, HG_SEC(1),
      "longest wait for a batch to fill"},
+    {"test", "services", YESNO, AT(test_services), "no", 0, 0,
+     "offer the services below to whoever reaches their ports; not in production"},
+    {"test", "echo", COUNT, AT(test_port[0]), "0", 0, 65535,
+     "TCP port; sends back what comes; 0: none"},
+    {"test", "echo-tls", COUNT, AT(test_port_tls[0]), "0", 0, 65535,
+     "the same over TLS, without client certificates"},
+    {"test", "discard", COUNT, AT(test_port[1]), "0", 0, 65535,
+     "TCP port; throws away what comes; 0: none"},
+    {"test", "discard-tls", COUNT, AT(test_port_tls[1]), "0", 0, 65535,
+     "the same over TLS, without client certificates"},
+    {"test", "chargen", COUNT, AT(test_port[2]), "0", 0, 65535,
+     "TCP port; characters without end (RFC 864); 0: none"},
+    {"test", "chargen-tls", COUNT, AT(test_port_tls[2]), "0", 0, 65535,
+     "the same over TLS, without client certificates"},
+    {"test", "http", COUNT, AT(test_port[3]), "0", 0, 65535,
+     "TCP port; GET /N answers N bytes, N up to 64 MiB; 0: none"},
+    {"test", "http-tls", COUNT, AT(test_port_tls[3]), "0", 0, 65535,
+     "the same over TLS, without client certificates"},
+    {"test", "connections", COUNT, AT(test_conns), "256", 1, M,
+     "connections to these services per shard"},
+    {"test", "idle", TIME, AT(test_idle), "60s", HG_SEC(1), HG_SEC(86400),
+     "such a connection ends when nothing moved for so long"},
     {"control", "socket", TEXT, AT(socket), "/run/headgate/control.sock", 0, 0,
      "UNIX socket of headgatectl"},
     {"debug", "allow-keylog", YESNO, AT(allow_keylog), "no", 0, 0,
@@ -215,8 +241,8 @@ static char *device_slot(struct config *cfg, const char *section, const char *ke
 static int unknown_section(const char *section, struct hg_err *err)
 {
     return hg_fail(err, -EINVAL,
-                   "section [%s] is unknown; known are eal cpu port tcp tls ingest store control "
-                   "debug",
+                   "section [%s] is unknown; known are node eal cpu port tcp tls ingest store test "
+                   "control debug",
                    section);
 }
 
@@ -396,6 +422,22 @@ static int check_store(const struct config *cfg, struct hg_err *err)
     return 0;
 }
 
+static int check_test(const struct config *cfg, struct hg_err *err)
+{
+    if (cfg->test_services && strcmp(cfg->profile, "test") != 0)
+        return hg_fail(
+            err, -EINVAL,
+            "[test] services = yes: a production profile has no test services; set [node] "
+            "profile = test if this is no production node");
+    for (unsigned kind = 0; kind < HG_TESTSVC_KINDS && !cfg->test_services; kind++)
+        if (cfg->test_port[kind] != 0 || cfg->test_port_tls[kind] != 0)
+            return hg_fail(err, -EINVAL,
+                           "[test] %s: refused without [test] services = yes, which a production "
+                           "profile does not allow",
+                           hg_testsvc_name((enum hg_testsvc_kind)kind));
+    return 0;
+}
+
 int config_check(struct config *cfg, struct hg_err *err)
 {
     struct hg_net_cfg net;
@@ -416,6 +458,9 @@ int config_check(struct config *cfg, struct hg_err *err)
         return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
     if (cfg->rcv_mem == 0)
         cfg->rcv_mem = cfg->rx_mbufs * cfg->rx_buffer / 4 * 3;
+    rc = check_test(cfg, err);
+    if (rc != 0)
+        return rc;
     return check_store(cfg, err);
 }
 

@@ -9,12 +9,15 @@
 
 #include <headgate/base.h>
 #include <headgate/store.h>
+#include <headgate/testsvc.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #define CFG_TEXT_MAX 256
 
 struct config {
+    /* [node] */
+    char profile[CFG_TEXT_MAX];
     /* [eal] */
     bool huge;
     uint64_t memory; /* bytes for EAL without hugepages, 0: as much as the profile needs */
@@ -37,6 +40,7 @@ struct config {
     uint64_t mtu, rx_desc, tx_desc, rx_mbufs, rx_buffer;
     char spread[CFG_TEXT_MAX];
     bool trust_checksums;
+    char closed_ports[CFG_TEXT_MAX];
     /* [tcp] */
     uint64_t rcv_buf, rcv_mem, tcp_conns;
     hg_ns keepalive;
@@ -53,6 +57,11 @@ struct config {
     char create[CFG_TEXT_MAX];
     uint64_t device_size, stripe_unit, chunk, depth, batch;
     hg_ns commit_delay;
+    /* [test] */
+    bool test_services;
+    uint64_t test_port[HG_TESTSVC_KINDS], test_port_tls[HG_TESTSVC_KINDS]; /* 0: not offered */
+    uint64_t test_conns;
+    hg_ns test_idle;
     /* [control] */
     char socket[CFG_TEXT_MAX];
     /* [debug] */

@@ -11,6 +11,12 @@
 
 #define HEADGATE_VERSION "0.1.0"
 
+/* The contexts of TLS servers; each a reference. */
+struct node_tls {
+    struct hg_tls_ctx *ingest;
+    struct hg_tls_ctx *test; /* asks for no certificate; NULL without test services */
+};
+
 struct node {
     struct config cfg;
     const char *argv0;
@@ -20,7 +26,7 @@ struct node {
     struct hg_bdev *devs[HG_POOL_DEVICES_MAX];
     unsigned n_devs;
     struct hg_pool *pool;
-    struct hg_tls_ctx *tls;
+    struct node_tls tls;
     struct hg_shard *shards[HG_STORE_SHARDS_MAX];
     unsigned n_shards;
     atomic_bool stop; /* shard threads leave their loops */
@@ -43,7 +49,8 @@ static inline hg_ns clock_now(void)
 int node_start(struct node *node, struct hg_err *err);
 void node_stop(struct node *node);
 #define KEYLOG_WARNING "TLS traffic secrets are written to %s: replication is NOT private"
-int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct hg_err *err);
+int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_err *err);
+void node_tls_unref(struct node_tls *tls);
 
 /* run.c: shard threads, signals, the control socket. Returns when stopped by a signal. */
 void node_launch(struct node *node);

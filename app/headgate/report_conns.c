@@ -178,9 +178,9 @@ static json_t *conn_json(const struct conn_row *row, unsigned shard)
 
     address_text(&t->flow.local, t->flow.lport, local, sizeof local);
     address_text(&t->flow.remote, t->flow.rport, peer, sizeof peer);
-    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "local", local, "peer", peer, "source",
-                  row->source, "tls", row->version, "suite", row->suite, "shard", (int)shard, "tcp",
-                  tcp_json(t));
+    j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "local", local, "peer", peer,
+                  "service", row->info.service, "source", row->source, "tls", row->version, "suite",
+                  row->suite, "shard", (int)shard, "tcp", tcp_json(t));
     if (row->info.has_session)
         json_object_set_new(j, "session", session_json(&row->info.session));
     return j;
@@ -193,8 +193,8 @@ json_t *report_conns(struct node *node)
     for (unsigned s = 0; s < node->n_shards; s++) {
         struct conns_call c = {.max = CONNS_MAX};
 
-        if (c.max > node->cfg.connections)
-            c.max = (unsigned)node->cfg.connections;
+        if (c.max > node->cfg.connections + node->cfg.test_conns)
+            c.max = (unsigned)(node->cfg.connections + node->cfg.test_conns);
         c.rows = calloc(c.max, sizeof *c.rows);
         if (c.rows == NULL)
             break;

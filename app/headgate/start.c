@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define EAL_ARGS_MAX 64
+#define TEST_SND_BUF                                                                               \
+    (4u << 20) /* bytes: test services send in bulk, the native protocol does not */
 
 struct eal_args {
     char *argv[EAL_ARGS_MAX + 1];
@@ -44,6 +46,8 @@ static uint64_t memory_needed(const struct config *cfg, unsigned shards)
     uint64_t tx = cfg->connections * 8 < 8192 ? 8192 : cfg->connections * 8;
     uint64_t shard = cfg->rx_mbufs * rx_mbuf + tx * mbuf + 4 * tx * 768 + cfg->buffers;
 
+    if (cfg->test_services)
+        shard += (UINT64_C(8) << 10) * (mbuf + 2 * 768);
     return shards * (shard + (UINT64_C(32) << 20)) + (UINT64_C(96) << 20);
 }
 
@@ -291,8 +295,20 @@ static void undo_pool(struct node *node)
 
 /* ---- TLS ---- */
 
-int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct hg_err *err)
+/* For the test services: any TLS client may come, whatever protocol it names. */
+static int test_context(const struct hg_tls_cfg *node, struct hg_tls_ctx **out, struct hg_err *err)
 {
+    struct hg_tls_cfg tls = *node;
+
+    tls.no_peer_cert = true;
+    tls.ca_file = NULL;
+    tls.alpn = NULL;
+    return hg_tls_ctx_create(&tls, out, err);
+}
+
+int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_err *err)
+{
+    int rc;
     struct hg_tls_cfg tls = {
         .role = HG_TLS_SERVER,
         .provider = strcmp(cfg->provider, "openssl") == 0 ? HG_TLS_OPENSSL : HG_TLS_IPSEC_MB,
@@ -306,21 +322,47 @@ int node_tls_context(const struct config *cfg, struct hg_tls_ctx **out, struct h
 
     if (tls.keylog_file != NULL)
         hg_log(HG_LOG_WARN, "node", KEYLOG_WARNING, cfg->keylog);
-    return hg_tls_ctx_create(&tls, out, err);
+    *out = (struct node_tls){NULL, NULL};
+    rc = hg_tls_ctx_create(&tls, &out->ingest, err);
+    if (rc == 0 && cfg->test_services)
+        rc = test_context(&tls, &out->test, err);
+    if (rc != 0)
+        node_tls_unref(out);
+    return rc;
+}
+
+void node_tls_unref(struct node_tls *tls)
+{
+    hg_tls_ctx_unref(tls->test);
+    hg_tls_ctx_unref(tls->ingest);
+    *tls = (struct node_tls){NULL, NULL};
 }
 
 static int stage_tls(struct node *node, struct hg_err *err)
 {
-    return node_tls_context(&node->cfg, &node->tls, err);
+    return node_tls_contexts(&node->cfg, &node->tls, err);
 }
 
 static void undo_tls(struct node *node)
 {
-    hg_tls_ctx_unref(node->tls);
-    node->tls = NULL;
+    node_tls_unref(&node->tls);
 }
 
 /* ---- shards ---- */
+
+static void shard_test(const struct node *node, struct hg_shard_cfg *out)
+{
+    const struct config *cfg = &node->cfg;
+
+    out->tcp.snd_buf = TEST_SND_BUF;
+    out->test.svc.conns_max = (uint32_t)cfg->test_conns;
+    out->test.svc.idle = cfg->test_idle;
+    out->test.tls = node->tls.test;
+    for (unsigned kind = 0; kind < HG_TESTSVC_KINDS; kind++) {
+        out->test.port[kind] = (uint16_t)cfg->test_port[kind];
+        out->test.port_tls[kind] = (uint16_t)cfg->test_port_tls[kind];
+    }
+}
 
 static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg *out)
 {
@@ -336,8 +378,9 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
                 .rcv_buf = (uint32_t)cfg->rcv_buf,
                 .rcv_mem_max = cfg->rcv_mem,
                 .keepalive_idle = cfg->keepalive,
+                .closed_silent = strcmp(cfg->closed_ports, "silent") == 0,
                 .secret = {rte_rand(), rte_rand()}},
-        .tls = node->tls,
+        .tls = node->tls.ingest,
         .pool = node->pool,
         .store = {.depth = (unsigned)cfg->depth,
                   .batch_bytes = (uint32_t)cfg->batch,
@@ -357,6 +400,8 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .listen_port = (uint16_t)cfg->listen,
         .handshake_timeout = cfg->handshake_timeout,
     };
+    if (cfg->test_services)
+        shard_test(node, out);
     netcfg_parse(cfg, &out->net, NULL); /* config_check() has let it pass */
     out->net.trust_csum = cfg->trust_checksums;
     for (unsigned i = 0; i < HG_ARRAY_LEN(out->net.secret); i++)

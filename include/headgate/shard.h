@@ -16,9 +16,19 @@
 #include <headgate/port.h>
 #include <headgate/store.h>
 #include <headgate/tcp.h>
+#include <headgate/testsvc.h>
 #include <headgate/tls.h>
 
 struct hg_shard;
+
+/* The services for tests; all zero: none. */
+struct hg_shard_test {
+    struct hg_testsvc_cfg svc;           /* svc.conns_max connections beside those of the native
+                                          * protocol; svc.socket is filled in */
+    struct hg_tls_ctx *tls;              /* without client certificates; a reference is taken */
+    uint16_t port[HG_TESTSVC_KINDS];     /* plain, 0: not offered */
+    uint16_t port_tls[HG_TESTSVC_KINDS]; /* TLS from the first byte, 0: not offered */
+};
 
 /* Zero means the default in brackets. */
 struct hg_shard_cfg {
@@ -28,7 +38,8 @@ struct hg_shard_cfg {
     struct rte_mempool *rx_pool; /* the one the port's queue fills from; ARP and ICMP too */
     struct hg_net_cfg net;       /* port, queue and pool are filled in */
     struct hg_tcp_cfg tcp;       /* pools are filled in */
-    struct hg_tls_ctx *tls;      /* server context; a reference is taken */
+    struct hg_tls_ctx *tls; /* server context that asks for certificates; a reference is taken */
+    struct hg_shard_test test;
     struct hg_pool *pool;
     struct hg_store_cfg store;   /* shard, n_shards and arena are filled in */
     struct hg_ingest_cfg ingest; /* store, arena and fence are filled in */
@@ -60,8 +71,9 @@ hg_ns hg_shard_next(const struct hg_shard *shard);
 void hg_shard_drain(struct hg_shard *shard, hg_ns now);
 bool hg_shard_drained(const struct hg_shard *shard);
 
-/* New connections use this context from now on; takes a reference. */
-void hg_shard_set_tls(struct hg_shard *shard, struct hg_tls_ctx *ctx);
+/* New connections use these contexts from now on, `test` those to the test services (NULL without
+ * them); takes references. */
+void hg_shard_set_tls(struct hg_shard *shard, struct hg_tls_ctx *ctx, struct hg_tls_ctx *test);
 
 /* ---- from other threads ---- */
 
@@ -103,7 +115,7 @@ struct hg_shard_counters {
     HG_SHARD_COUNTERS(HG_COUNTER_FIELD)
 };
 
-/* All counter sets of the shard: shard, net, tcp, tls, ingest, store; returns how many (<= max).
+/* All counter sets of the shard: shard, net, tcp, tls, ingest, store, test; returns how many (<= max).
  * Any thread; figures may be a moment old. */
 unsigned hg_shard_counter_sets(const struct hg_shard *shard, struct hg_counter_set *sets,
                                unsigned max);
@@ -114,7 +126,8 @@ void hg_shard_account(struct hg_shard *shard, unsigned work, hg_ns took);
 /* Connections, for display. Walks: start with *cursor = 0, ends with false. */
 struct hg_conn_info {
     struct hg_tcp_info tcp;
-    const char *tls_version, *tls_suite, *source; /* "" before the handshake is done */
+    const char *service;                          /* "ingest", "echo", ... */
+    const char *tls_version, *tls_suite, *source; /* "" before the handshake is done, or plain */
     bool has_session;
     struct hg_session_info session;
 };

@@ -44,7 +44,8 @@ struct hg_tls_cfg {
                             * clients that offer ALPN without it, and accepts those that offer
                             * no ALPN at all only when alpn_optional. */
     bool alpn_optional;
-    bool no_peer_cert;       /* server: do not ask for a client certificate (tests only) */
+    bool no_peer_cert;       /* server: do not ask for a client certificate; for the services of the
+                              * test profile, never for the native protocol */
     const char *server_name; /* client: SNI and the name to verify; NULL: chain only */
     const char *keylog_file; /* append NSS key log lines; NULL: never. Debugging only. */
 };
@@ -53,6 +54,8 @@ struct hg_tls_cfg {
 int hg_tls_ctx_create(const struct hg_tls_cfg *cfg, struct hg_tls_ctx **out, struct hg_err *err);
 struct hg_tls_ctx *hg_tls_ctx_ref(struct hg_tls_ctx *ctx);
 void hg_tls_ctx_unref(struct hg_tls_ctx *ctx); /* NULL is allowed */
+/* Whether the peer must show a certificate that verifies. */
+bool hg_tls_ctx_asks_cert(const struct hg_tls_ctx *ctx);
 
 /* Per-shard crypto state (the ipsec-mb manager) and counters, shared by its connections. */
 struct hg_tls_shard;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The loop of one core: every source of work, its order and its budget are in hg_shard_turn(). */
 #include "shard_priv.h"
+#include <assert.h>
 #include <errno.h>
 
 static const struct hg_counter_desc counter_desc[] = {HG_SHARD_COUNTERS(HG_COUNTER_DESC)};
@@ -45,7 +46,7 @@ static unsigned poll_events(struct hg_shard *sh)
 
     for (unsigned i = 0; i < n; i++) {
         if (ev[i].what & HG_TCP_EV_ACCEPTED) {
-            ev[i].user = conn_accept(sh, ev[i].conn);
+            ev[i].user = conn_accept(sh, ev[i].conn, ev[i].listener);
             ev[i].what &= ~(uint32_t)HG_TCP_EV_ACCEPTED;
         }
         if (ev[i].user != NULL && ev[i].what != 0)
@@ -74,7 +75,7 @@ static unsigned run_handshakes(struct hg_shard *sh)
 /* What the connections cost so far: a short turn keeps acknowledgements and the cleaner quick. */
 static uint64_t bytes_done(const struct hg_shard *sh)
 {
-    return sh->opened + hg_ingest_raw_bytes(sh->ingest);
+    return sh->moved + hg_ingest_raw_bytes(sh->ingest);
 }
 
 static unsigned run_conns(struct hg_shard *sh)
@@ -103,7 +104,7 @@ static unsigned run_ready(struct hg_shard *sh)
     for (unsigned i = 0; i < n; i++) {
         struct hg_conn *c = user[i];
 
-        if (!c->in_use || c->sess == NULL)
+        if (!c->in_use || c->svc == NULL)
             continue;
         conn_queue(c);
         conn_flush(c);
@@ -165,9 +166,10 @@ void hg_shard_drain(struct hg_shard *sh, hg_ns now)
 
     sh->now = now;
     sh->draining = true;
-    hg_tcp_unlisten(sh->tcp, &any, sh->cfg.listen_port);
+    for (unsigned i = 0; i < sh->n_listeners; i++)
+        hg_tcp_unlisten(sh->tcp, &any, sh->listeners[i].port);
     hg_ingest_drain(sh->ingest, now);
-    for (uint32_t i = 0; i < sh->cfg.conns_max; i++)
+    for (uint32_t i = 0; i < sh->table_max; i++)
         if (sh->conns[i].in_use)
             conn_drain(&sh->conns[i]);
 }
@@ -178,10 +180,15 @@ bool hg_shard_drained(const struct hg_shard *sh)
            hg_store_idle(sh->store);
 }
 
-void hg_shard_set_tls(struct hg_shard *sh, struct hg_tls_ctx *ctx)
+void hg_shard_set_tls(struct hg_shard *sh, struct hg_tls_ctx *ctx, struct hg_tls_ctx *test)
 {
+    assert(hg_tls_ctx_asks_cert(ctx));
     hg_tls_ctx_unref(sh->tls_ctx);
     sh->tls_ctx = hg_tls_ctx_ref(ctx);
+    if (sh->test == NULL)
+        return;
+    hg_tls_ctx_unref(sh->test_tls_ctx);
+    sh->test_tls_ctx = hg_tls_ctx_ref(test);
 }
 
 int hg_shard_call(struct hg_shard *sh, struct hg_call *call)
@@ -228,6 +235,8 @@ unsigned hg_shard_counter_sets(const struct hg_shard *sh, struct hg_counter_set 
 
     for (; n < max && n < HG_ARRAY_LEN(all); n++)
         sets[n] = all[n];
+    if (sh->test != NULL && n < max)
+        sets[n++] = hg_testsvc_counter_set(sh->test);
     return n;
 }
 
@@ -243,21 +252,22 @@ void hg_shard_account(struct hg_shard *sh, unsigned work, hg_ns took)
 
 bool hg_shard_conn(struct hg_shard *sh, unsigned *cursor, struct hg_conn_info *out)
 {
-    while (*cursor < sh->cfg.conns_max && !sh->conns[*cursor].in_use)
+    while (*cursor < sh->table_max && !sh->conns[*cursor].in_use)
         (*cursor)++;
-    if (*cursor >= sh->cfg.conns_max)
+    if (*cursor >= sh->table_max)
         return false;
 
     const struct hg_conn *c = &sh->conns[(*cursor)++];
 
     *out = (struct hg_conn_info){
-        .tls_version = hg_tls_version(c->tls),
-        .tls_suite = hg_tls_suite(c->tls),
-        .source = hg_tls_peer_name(c->tls),
-        .has_session = c->sess != NULL,
+        .service = c->listener->name,
+        .tls_version = c->tls != NULL ? hg_tls_version(c->tls) : "",
+        .tls_suite = c->tls != NULL ? hg_tls_suite(c->tls) : "",
+        .source = c->tls != NULL ? hg_tls_peer_name(c->tls) : "",
+        .has_session = c->ops == &service_ingest && c->svc != NULL,
     };
     hg_tcp_conn_info(c->tcp, &out->tcp);
-    if (c->sess != NULL)
-        hg_session_info(c->sess, &out->session);
+    if (out->has_session)
+        hg_session_info(c->svc, &out->session);
     return true;
 }

@@ -37,11 +37,16 @@ static void defaults(struct hg_shard_cfg *c)
     if (c->tcp.snd_buf == 0)
         c->tcp.snd_buf = 16384;
     if (c->tcp.conns_max == 0)
-        c->tcp.conns_max = 2 * c->conns_max;
+        c->tcp.conns_max = 2 * (c->conns_max + c->test.svc.conns_max);
     if (c->ingest.write_timeout == 0)
         c->ingest.write_timeout = HG_SEC(30);
     if (c->ingest.sessions_max == 0)
         c->ingest.sessions_max = c->conns_max;
+}
+
+static bool has_test(const struct hg_shard_cfg *c)
+{
+    return c->test.svc.conns_max != 0;
 }
 
 static struct rte_mempool *pool_make(const struct hg_shard *sh, const char *what, unsigned n,
@@ -57,15 +62,18 @@ static int make_pools(struct hg_shard *sh, struct hg_err *err)
 {
     char name[RTE_RING_NAMESIZE];
     /* Each segment on its way to the port, or waiting there, takes a header and a clone. */
-    unsigned n = 2 * sh->cfg.tx_mbufs;
+    unsigned n = 2 * (sh->cfg.tx_mbufs + (has_test(&sh->cfg) ? TEST_MBUFS : 0));
 
     sh->hdr_pool = pool_make(sh, "hdr", n, HDR_ROOM);
     sh->clone_pool = pool_make(sh, "clone", n, 0);
     sh->tx_pool = pool_make(sh, "tx", sh->cfg.tx_mbufs, RTE_MBUF_DEFAULT_BUF_SIZE);
     snprintf(name, sizeof name, "hg%u_calls", sh->cfg.id);
     sh->calls = rte_ring_create(name, CALL_RING, sh->cfg.socket, RING_F_SC_DEQ);
-    if (sh->hdr_pool == NULL || sh->clone_pool == NULL || sh->tx_pool == NULL ||
-        sh->calls == NULL || strays_create(sh) != 0)
+    if (has_test(&sh->cfg))
+        sh->test_pool = pool_make(sh, "test", TEST_MBUFS, RTE_MBUF_DEFAULT_BUF_SIZE);
+    if ((has_test(&sh->cfg) && sh->test_pool == NULL) || sh->hdr_pool == NULL ||
+        sh->clone_pool == NULL || sh->tx_pool == NULL || sh->calls == NULL ||
+        strays_create(sh) != 0)
         return hg_fail(err, -ENOMEM,
                        "shard %u: packet buffers: %s; give EAL more memory ([eal] memory)",
                        sh->cfg.id, rte_strerror(rte_errno));
@@ -80,7 +88,8 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
         rte_malloc_socket("hg_arena", sh->arena_len, HG_ARENA_MAX_BLOCK, sh->cfg.socket);
     sh->record_mem = rte_malloc_socket("hg_records", (size_t)RECORD_BUFFERS * RECORD_ROOM,
                                        RTE_CACHE_LINE_SIZE, sh->cfg.socket);
-    sh->conns = calloc(sh->cfg.conns_max, sizeof *sh->conns);
+    sh->table_max = sh->cfg.conns_max + sh->cfg.test.svc.conns_max;
+    sh->conns = calloc(sh->table_max, sizeof *sh->conns);
     if (sh->arena_mem == NULL || sh->record_mem == NULL || sh->conns == NULL ||
         hg_arena_create(sh->arena_mem, sh->arena_len, &sh->arena) != 0)
         return hg_fail(err, -ENOMEM,
@@ -88,7 +97,7 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
                        sh->cfg.id, sh->arena_len >> 20);
     for (unsigned i = 0; i < RECORD_BUFFERS; i++)
         sh->record_free[sh->n_record_free++] = sh->record_mem + (size_t)i * RECORD_ROOM;
-    for (uint32_t i = 0; i < sh->cfg.conns_max; i++)
+    for (uint32_t i = 0; i < sh->table_max; i++)
         TAILQ_INSERT_TAIL(&sh->free_conns, &sh->conns[i], link);
     return 0;
 }
@@ -109,11 +118,47 @@ static uint16_t env_mtu(void *arg, const struct hg_ip *remote)
     return hg_net_mtu(sh->net, remote);
 }
 
+static int listen_on(struct hg_shard *sh, const struct listener *l, struct hg_err *err)
+{
+    struct hg_ip any = {{0}};
+    int rc;
+
+    if (l->port == 0)
+        return 0;
+    sh->listeners[sh->n_listeners] = *l;
+    rc = hg_tcp_listen(sh->tcp, &any, l->port, &sh->listeners[sh->n_listeners]);
+    if (rc != 0)
+        return hg_fail(err, rc, "shard %u: cannot listen on port %u for %s: %s", sh->cfg.id,
+                       l->port, l->name, rc == -EADDRINUSE ? "it is taken" : strerror(-rc));
+    sh->n_listeners++;
+    return 0;
+}
+
+/* Invariant 7. */
+static int make_listeners(struct hg_shard *sh, struct hg_err *err)
+{
+    struct listener ingest = {
+        .port = sh->cfg.listen_port, .name = "ingest", .ops = &service_ingest, .tls = &sh->tls_ctx};
+    int rc = listen_on(sh, &ingest, err);
+
+    for (unsigned kind = 0; rc == 0 && has_test(&sh->cfg) && kind < HG_TESTSVC_KINDS; kind++) {
+        struct listener l = {.kind = (enum hg_testsvc_kind)kind, .ops = &service_test};
+
+        l.name = hg_testsvc_name(l.kind);
+        l.port = sh->cfg.test.port[kind];
+        rc = listen_on(sh, &l, err);
+        l.port = sh->cfg.test.port_tls[kind];
+        l.tls = &sh->test_tls_ctx;
+        if (rc == 0)
+            rc = listen_on(sh, &l, err);
+    }
+    return rc;
+}
+
 static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 {
     const struct hg_tcp_env env = {env_emit, env_mtu, sh,
                                    sh->cfg.n_shards > 1 ? strays_pass : NULL};
-    struct hg_ip any = {{0}};
     int rc;
 
     sh->cfg.net.port = sh->cfg.port;
@@ -128,18 +173,36 @@ static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
     rc = hg_tcp_create(&sh->cfg.tcp, &env, now, &sh->tcp, err);
     if (rc != 0)
         return rc;
-    rc = hg_tcp_listen(sh->tcp, &any, sh->cfg.listen_port, sh);
-    if (rc != 0)
-        return hg_fail(err, rc, "shard %u: cannot listen on port %u", sh->cfg.id,
-                       sh->cfg.listen_port);
-    return hg_tls_shard_create(&sh->tls, err);
+    rc = make_listeners(sh, err);
+    return rc != 0 ? rc : hg_tls_shard_create(&sh->tls, err);
 }
 
-/* ---- the service ---- */
+/* ---- the services ---- */
 
-static int make_service(struct hg_shard *sh, hg_ns now, struct hg_err *err)
+/* Invariant 7. */
+static int check_tls(const struct hg_shard_cfg *cfg, struct hg_err *err)
+{
+    if (!hg_tls_ctx_asks_cert(cfg->tls))
+        return hg_fail(
+            err, -EINVAL,
+            "shard %u: a TLS context that asks clients for no certificate is not for the "
+            "native protocol",
+            cfg->id);
+    for (unsigned kind = 0; kind < HG_TESTSVC_KINDS; kind++)
+        if (cfg->test.port_tls[kind] != 0 && cfg->test.tls == NULL)
+            return hg_fail(err, -EINVAL, "shard %u: test services over TLS need a context",
+                           cfg->id);
+    return 0;
+}
+
+static int make_services(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 {
     int rc;
+
+    sh->cfg.test.svc.socket = sh->cfg.socket;
+    rc = has_test(&sh->cfg) ? hg_testsvc_create(&sh->cfg.test.svc, &sh->test, err) : 0;
+    if (rc != 0)
+        return rc;
 
     sh->cfg.store.shard = sh->cfg.id;
     sh->cfg.store.n_shards = sh->cfg.n_shards;
@@ -169,14 +232,20 @@ int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard *
     TAILQ_INIT(&sh->run);
     TAILQ_INIT(&sh->handshakes);
     hg_wheel_init(&sh->wheel, now);
+    rc = check_tls(cfg, err);
+    if (rc != 0) {
+        free(sh);
+        return rc;
+    }
     sh->tls_ctx = hg_tls_ctx_ref(cfg->tls);
+    sh->test_tls_ctx = cfg->test.tls != NULL ? hg_tls_ctx_ref(cfg->test.tls) : NULL;
     rc = make_pools(sh, err);
     if (rc == 0)
         rc = make_buffers(sh, err);
     if (rc == 0)
         rc = make_stack(sh, now, err);
     if (rc == 0)
-        rc = make_service(sh, now, err);
+        rc = make_services(sh, now, err);
     if (rc != 0) {
         hg_shard_destroy(sh);
         return rc;
@@ -208,7 +277,7 @@ void hg_shard_destroy(struct hg_shard *sh)
 {
     if (sh == NULL)
         return;
-    for (uint32_t i = 0; sh->ingest != NULL && i < sh->cfg.conns_max; i++)
+    for (uint32_t i = 0; sh->ingest != NULL && i < sh->table_max; i++)
         if (sh->conns[i].in_use)
             conn_free(&sh->conns[i]);
     if (sh->store != NULL) {
@@ -221,15 +290,18 @@ void hg_shard_destroy(struct hg_shard *sh)
         hg_tcp_destroy(sh->tcp);
     if (sh->net != NULL)
         hg_net_destroy(sh->net);
+    hg_testsvc_destroy(sh->test);
     free(sh->conns);
     hg_arena_destroy(sh->arena);
     rte_free(sh->record_mem);
     rte_free(sh->arena_mem);
     strays_destroy(sh);
     rte_ring_free(sh->calls);
+    rte_mempool_free(sh->test_pool);
     rte_mempool_free(sh->tx_pool);
     rte_mempool_free(sh->clone_pool);
     rte_mempool_free(sh->hdr_pool);
+    hg_tls_ctx_unref(sh->test_tls_ctx);
     hg_tls_ctx_unref(sh->tls_ctx);
     free(sh);
 }

@@ -2,23 +2,30 @@
 /*
  * Inside of the shard room: the shard and its connections.
  *
- * A connection joins three things that do not know each other: TCP bytes, TLS records, a session.
+ * A connection joins things that do not know each other: TCP bytes, TLS records or none, a service
+ * (service.h). Which, its listener tells.
  *
  * Invariants
  *  1. A connection is in at most one place: free, or in use; its `queued` flag says whether it is
  *     in the run queue.
  *  2. A record is opened only into a buffer that can keep it: into the payload's final place, or
- *     into a record buffer. When the session does not take all of it the connection keeps that buffer
+ *     into a record buffer. When the service does not take all of it the connection keeps that buffer
  *     (stash) and opens nothing more until it is empty. So nothing decrypted is ever lost or copied
- *     twice.
+ *     twice. Plain bytes stay in their packets until the service has taken them.
  *  3. A shard has RECORD_BUFFERS of them; when none is free nothing is opened, TCP windows close.
  *  4. Public-key work happens only in run_handshakes(), HANDSHAKES_PER_TURN a turn.
  *  5. Alerts and ERROR are flushed before FIN; after our FIN input is read and thrown away until
- *     the peer's FIN or `linger`, so that a reset does not destroy what the peer has not read yet.
+ *     the peer's FIN or `linger`, which begins anew while the peer acknowledges (to a bound), so that
+ *     a reset does not destroy what the peer has not read yet.
+ *  6. A connection in C_SERVICE has a service, in other states none. Without TLS it begins there.
+ *  7. The native protocol is reached only over the context that asks clients for a certificate, the
+ *     test services only when the profile has them. Their output has buffers of its own, so that
+ *     they cannot keep the native protocol from acknowledging.
  */
 #ifndef HG_LIB_SHARD_SHARD_PRIV_H
 #define HG_LIB_SHARD_SHARD_PRIV_H
 
+#include "service.h"
 #include <headgate/log.h>
 #include <headgate/shard.h>
 #include <headgate/wheel.h>
@@ -30,8 +37,10 @@
 #define RUNS_PER_TURN 64
 #define RECORDS_PER_RUN 8
 #define BYTES_PER_TURN                                                                             \
-    (256u << 10) /* opened and inflated, before RX, store and timers come again */
+    (256u << 10)              /* opened and inflated, before RX, store and timers come again */
+#define FLUSH_MAX (64u << 10) /* sent for one connection before others have their turn */
 #define HANDSHAKES_PER_TURN 1
+#define TEST_MBUFS 8191 /* output of the test services; see pattern.h before making it more */
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
 #define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
@@ -42,22 +51,38 @@
 
 enum conn_state {
     C_HANDSHAKE,
-    C_SESSION,
+    C_SERVICE,
     C_CLOSING, /* our FIN is queued; invariant 5 */
+};
+
+#define LISTENERS_MAX (1 + 2 * HG_TESTSVC_KINDS)
+_Static_assert(LISTENERS_MAX <= HG_TCP_LISTENERS_MAX, "TCP has room for all of them");
+
+/* A port, and what the connections to it are for. */
+struct listener {
+    uint16_t port;
+    enum hg_testsvc_kind kind; /* which, of service_test */
+    const char *name;          /* of the service: "ingest", "echo", ... */
+    const struct service_ops *ops;
+    struct hg_tls_ctx **tls; /* where the shard keeps the context; NULL: plain */
 };
 
 struct hg_conn {
     TAILQ_ENTRY(hg_conn) link; /* run queue, handshake queue or free list */
     struct hg_shard *shard;
     struct hg_tcp_conn *tcp;
-    struct hg_tls *tls;
-    struct hg_session *sess;
+    struct hg_tls *tls; /* NULL: plain */
+    const struct service_ops *ops;
+    void *svc;      /* the service's end; invariant 6 */
     uint8_t *stash; /* record buffer with plaintext not taken yet */
     uint32_t stash_off, stash_len;
     uint32_t record_size; /* of the next record, 0: not known yet */
     enum conn_state state;
     bool in_use, queued, handshake_queued, eof;
-    struct hg_timer timer; /* handshake or linger deadline, or the session's next look */
+    hg_ns close_by; /* the end of C_CLOSING, whatever the peer does */
+    bool talks;     /* the service had more to say than FLUSH_MAX */
+    const struct listener *listener;
+    struct hg_timer timer; /* handshake or linger deadline, or the service's next look */
     uint64_t acked;        /* payload bytes the peer had acknowledged at acked_at */
     hg_ns acked_at;        /* last time it acknowledged more, or had nothing to acknowledge */
     char peer[64];         /* "192.0.2.7:40112", for logs */
@@ -71,7 +96,12 @@ struct hg_shard {
     hg_ns now;
     struct hg_net *net;
     struct hg_tcp *tcp;
-    struct hg_tls_ctx *tls_ctx;
+    struct hg_tls_ctx *tls_ctx, *test_tls_ctx; /* the latter NULL without test services over TLS */
+    struct listener listeners[LISTENERS_MAX];
+    unsigned n_listeners;
+    struct hg_testsvc *test; /* NULL: not offered */
+    struct rte_mempool *test_pool;
+    uint32_t table_max; /* entries of conns */
     struct hg_tls_shard *tls;
     struct hg_arena *arena;
     void *arena_mem;
@@ -91,27 +121,39 @@ struct hg_shard {
     uint8_t *record_mem;
     uint8_t *record_free[RECORD_BUFFERS];
     unsigned n_record_free;
-    uint64_t opened; /* bytes of application records */
+    uint64_t moved; /* bytes given to services and sent for them */
     bool draining;
     struct hg_log_limit log_limit;
 };
 
 /* conn.c */
 /* NULL when refused; tcp is released then. */
-struct hg_conn *conn_accept(struct hg_shard *sh, struct hg_tcp_conn *tcp);
+struct hg_conn *conn_accept(struct hg_shard *sh, struct hg_tcp_conn *tcp,
+                            const struct listener *listener);
+/* The transport carries data from now on. */
+void conn_begin(struct hg_conn *c);
 void conn_event(struct hg_conn *c, uint32_t what);
 void conn_queue(struct hg_conn *c);
-/* Opens up to RECORDS_PER_RUN records; true when there is more to do. */
+void conn_timeout(struct hg_conn *c);
+/* Invariant 5. */
+void conn_close(struct hg_conn *c);
+void conn_drain(struct hg_conn *c);
+void conn_free(struct hg_conn *c);
+void conn_log(struct hg_conn *c, enum hg_log_level level, const char *what, const char *why);
+
+/* conn_out.c */
+/* Sends what TLS and the service have to say; closes when the service has said all. */
+void conn_flush(struct hg_conn *c);
+
+/* conn_in.c */
+/* Gives the service up to RECORDS_PER_RUN records; true when there is more to do. */
 bool conn_run(struct hg_conn *c);
 /* It runs next, or is NULL: fetches its state and its next record while another one is opened. */
 void conn_prefetch(const struct hg_conn *c);
 /* One step of the handshake. */
 void conn_handshake(struct hg_conn *c);
-/* Sends what TLS and the session have to say. */
-void conn_flush(struct hg_conn *c);
-void conn_timeout(struct hg_conn *c);
-void conn_drain(struct hg_conn *c);
-void conn_free(struct hg_conn *c);
+/* Lets go of plaintext that the service has not taken. */
+void conn_stash_drop(struct hg_conn *c);
 
 /* strays.c: segments that came to a shard which does not have their connection. */
 /* 0 or -ENOMEM. */

@@ -278,6 +278,11 @@ struct hg_tls_ctx *hg_tls_ctx_ref(struct hg_tls_ctx *ctx)
     return ctx;
 }
 
+bool hg_tls_ctx_asks_cert(const struct hg_tls_ctx *ctx)
+{
+    return (SSL_CTX_get_verify_mode(ctx->ssl) & SSL_VERIFY_PEER) != 0;
+}
+
 void hg_tls_ctx_unref(struct hg_tls_ctx *ctx)
 {
     if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)

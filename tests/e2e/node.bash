@@ -18,7 +18,7 @@ node_prepare() {
 }
 
 # node_start [OPTION...]: starts the daemon on what node_prepare made; more options override. The pool
-# has $NODE_DEVICES (4) devices of $NODE_DEVICE_SIZE (256M). Buffers are small: a virtual machine may take
+# has $NODE_DEVICES (4) devices of $NODE_DEVICE_SIZE (256M), the profile is $NODE_PROFILE (demo). Buffers are small: a virtual machine may take
 # seconds to give a daemon memory that its host has not backed yet, and tests start many.
 node_start() {
     local i options=()
@@ -28,7 +28,7 @@ node_start() {
     for (( ; i < 4; i++)); do # the profile's own
         options+=(--set "store.device$i=")
     done
-    HG_INTERFACE=hg0 hg_daemon "$NS" "$HG_TOP/config/demo.ini" "${options[@]}" \
+    HG_INTERFACE=hg0 hg_daemon "$NS" "$HG_TOP/config/${NODE_PROFILE:-demo}.ini" "${options[@]}" \
         --set "store.device-size=${NODE_DEVICE_SIZE:-256M}" \
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key" \
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" \

@@ -18,6 +18,7 @@ FLOOR = {
     "lib/store": 4,
     "lib/ingest": 5,
     "lib/nbd": 5,
+    "lib/testsvc": 5,
     "lib/shard": 6,
     "app": 7,
     "bench": 8,
