@@ -14,6 +14,7 @@ FLOOR = {
     "drivers/bdev": 1,
     "lib/net": 2,
     "lib/tcp": 2,
+    "lib/stack": 3,
     "lib/tls": 3,
     "lib/store": 4,
     "lib/ingest": 5,
