@@ -11,9 +11,9 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
-#include <rte_random.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <signal.h>
 #include <unistd.h>
@@ -378,8 +378,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
                 .rcv_buf = (uint32_t)cfg->rcv_buf,
                 .rcv_mem_max = cfg->rcv_mem,
                 .keepalive_idle = cfg->keepalive,
-                .closed_silent = strcmp(cfg->closed_ports, "silent") == 0,
-                .secret = {rte_rand(), rte_rand()}},
+                .closed_silent = strcmp(cfg->closed_ports, "silent") == 0},
         .tls = node->tls.ingest,
         .pool = node->pool,
         .store = {.depth = (unsigned)cfg->depth,
@@ -426,6 +425,11 @@ static int stage_shards(struct node *node, struct hg_err *err)
         int rc;
 
         shard_cfg(node, i, &cfg);
+        /* Outsiders see what is derived from it (sequence numbers, SYN cookies). */
+        if (getrandom(cfg.tcp.secret, sizeof cfg.tcp.secret, 0) != sizeof cfg.tcp.secret) {
+            undo_shards(node);
+            return hg_fail(err, -EIO, "no random numbers from the system");
+        }
         rc = hg_shard_create(&cfg, clock_now(), &node->shards[i], err);
         if (rc != 0) {
             undo_shards(node);

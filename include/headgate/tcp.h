@@ -42,7 +42,12 @@ enum hg_tcp_ecn { HG_TCP_ECN_ACCEPT, HG_TCP_ECN_OFF, HG_TCP_ECN_ASK };
 /* Zero in a field means the default in brackets. */
 struct hg_tcp_cfg {
     uint32_t conns_max;     /* connections in all states, TIME-WAIT included [16384] */
-    uint32_t half_open_max; /* SYN-RECEIVED [4096]; at the bound SYNs are dropped and counted */
+    uint32_t half_open_max; /* SYN-RECEIVED [4096]; at the bound SYNs are answered with cookies */
+    uint32_t cookies_from;  /* half-open connections from which on that is so [half_open_max]; below
+                             * half_open_max it leaves room for peers without timestamps */
+    uint32_t accept_max;    /* connections accepted that the service has not been told of, all
+                             * listeners together [4096]; at the bound SYNs and the ACKs that end
+                             * handshakes are dropped and counted */
     uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
     uint32_t rcv_buf;       /* receive window per connection, bytes [4 MiB] */
     uint32_t rcv_low;       /* what a service may need as a whole to go on, bytes: this much window
@@ -69,6 +74,7 @@ struct hg_tcp_cfg {
                              * 100 s to an hour] */
     bool no_timestamps, no_sack, no_wscale; /* for tests */
     bool closed_silent;             /* segments for ports that nobody listens on get no RST */
+    bool no_cookies;                /* at half_open_max SYNs are dropped and counted */
     uint64_t secret[2];             /* of the ISN function (RFC 6528) and of the hash */
     struct rte_mempool *hdr_pool;   /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
                                              * RTE_PKTMBUF_HEADROOM */
@@ -268,6 +274,10 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(active_opens, "connections opened by us")                                                    \
     X(half_open_drop, "SYNs dropped because too many handshakes were open")                        \
     X(conn_limit_drop, "SYNs dropped because the connection table was full")                       \
+    X(accept_drop, "SYNs and ACKs of handshakes dropped because the service accepts too slowly")   \
+    X(syncookies_sent, "SYNs answered without a table entry (SYN cookies)")                        \
+    X(syncookies_ok, "connections made from a SYN cookie")                                         \
+    X(syncookies_bad, "ACKs with a SYN cookie that is forged, too old, or redeemed before")        \
     X(handshake_timeouts, "handshakes given up")                                                   \
     X(dead_peers, "connections ended because the peer stopped answering")                          \
     X(time_wait_recycled, "TIME-WAIT connections ended early to make room")                        \

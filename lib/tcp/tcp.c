@@ -26,6 +26,9 @@ static void fill_defaults(struct hg_tcp_cfg *cfg)
 {
     default32(&cfg->conns_max, 16384);
     default32(&cfg->half_open_max, 4096);
+    if (!cfg->cookies_from || cfg->cookies_from > cfg->half_open_max)
+        cfg->cookies_from = cfg->half_open_max;
+    default32(&cfg->accept_max, 4096);
     default32(&cfg->time_wait_max, cfg->conns_max / 4 + 1);
     default32(&cfg->rcv_buf, 4u << 20);
     default32(&cfg->rcv_low, 8u << 10);
@@ -86,6 +89,7 @@ int hg_tcp_create(const struct hg_tcp_cfg *cfg, const struct hg_tcp_env *env, hg
         tcp->rcv_wscale++;
     hg_wheel_init(&tcp->wheel, now);
     tcp->level = full.rcv_buf;
+    memcpy(tcp->cookies.secret, full.secret, sizeof full.secret);
     tcp_clock(tcp, now);
     if (tcp_table_create(tcp)) {
         rte_free(tcp);
@@ -216,6 +220,7 @@ unsigned hg_tcp_events(struct hg_tcp *tcp, struct hg_tcp_event *ev, unsigned max
         TAILQ_REMOVE(&tcp->ready, conn, ready_link);
         conn->flags &= ~TCP_F_ON_READY;
         conn->flags |= TCP_F_OWNED;
+        tcp_open_told(conn);
         ev[n++] = (struct hg_tcp_event){
             .conn = conn, .user = conn->user, .listener = conn->listener, .what = conn->events};
         conn->events = 0;

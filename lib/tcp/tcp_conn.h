@@ -29,6 +29,7 @@
 #ifndef HEADGATE_TCP_CONN_H
 #define HEADGATE_TCP_CONN_H
 
+#include "tcp_cookie.h"
 #include "tcp_cwv.h"
 #include "tcp_hdr.h"
 #include "tcp_pmtu.h"
@@ -214,6 +215,7 @@ struct hg_tcp_conn {
     uint32_t ts_offset;    /* added to the clock in our timestamps (RFC 7323 5.4) */
     uint32_t hash;         /* of flow */
     int error, soft_error; /* negative errno; soft: RFC 5461, reported only if we time out */
+    bool in_backlog;       /* counted in n_backlog: accepted, and the service was not told */
     uint8_t tries;         /* time-outs without progress */
     uint8_t probes;        /* keep-alive probes unanswered */
     uint8_t limited_acks;  /* ACKs sent for unacceptable segments in the current second */
@@ -275,10 +277,12 @@ struct hg_tcp {
     struct tcp_cold *cold;                /* cold[i] belongs to conns[i] */
     struct tcp_trace *trace;              /* trace[i] as well */
     uint32_t n_conns, n_half_open, n_time_wait, n_out;
+    uint32_t n_backlog; /* connections that are in_backlog */
     uint32_t port_next; /* RFC 6056 algorithm 3: counter of ephemeral ports */
     uint8_t rcv_wscale; /* smallest shift that can express rcv_buf */
     struct tcp_listener listeners[HG_TCP_LISTENERS_MAX];
     struct hg_wheel wheel;
+    struct tcp_cookies cookies;
 };
 
 /* A segment on its way through the input functions. */

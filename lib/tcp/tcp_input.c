@@ -215,17 +215,6 @@ static void input_conn(struct hg_tcp_conn *conn, struct tcp_seg *s)
     }
 }
 
-/* Another stack of the node may have the connection: fragments and the like do not always come to
- * the shard that does. */
-static bool is_stray(struct hg_tcp *tcp, const struct hg_seg *seg, struct tcp_seg *s)
-{
-    if (!tcp->env.stray || (s->h.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ||
-        !tcp->env.stray(tcp->env.arg, seg))
-        return false;
-    s->m = NULL;
-    return true;
-}
-
 static void input_segment(struct hg_tcp *tcp, const struct hg_seg *seg, uint32_t hash)
 {
     struct tcp_seg s;
@@ -252,7 +241,7 @@ static void input_segment(struct hg_tcp *tcp, const struct hg_seg *seg, uint32_t
         tcp_input_synchronized(conn, &s);
     else if (conn)
         input_conn(conn, &s);
-    else if (!is_stray(tcp, seg, &s))
+    else
         tcp_open_no_conn(tcp, &s);
     if (s.m)
         rte_pktmbuf_free(s.m);

@@ -3,8 +3,9 @@
  * Opening: LISTEN, SYN-SENT and SYN-RECEIVED (RFC 9293 3.10.7.2 and 3.10.7.3, RFC 5961, RFC 6528).
  *
  * A half-open connection costs one entry of the pool and there are at most half_open_max of them,
- * each for at most syn_timeout: a flood of SYNs can shut out new connections but not hurt those
- * that stand.
+ * each for at most syn_timeout. Beyond cookies_from, SYNs are answered without an entry
+ * (tcp_cookie.h): a flood of SYNs costs a hash and a packet for each, and neither shuts out new
+ * connections nor hurts those that stand.
  */
 #include "tcp_hash.h"
 #include "tcp_priv.h"
@@ -18,6 +19,23 @@
 #define PORT_MASK 16383u
 #define RTO_AFTER_SYN_LOSS HG_SEC(3) /* RFC 6298 5.7 */
 
+static void start_handshake(struct hg_tcp_conn *conn, uint32_t iss, uint32_t ts_offset)
+{
+    struct hg_tcp *tcp = conn->tcp;
+
+    conn->iss = iss;
+    conn->ts_offset = ts_offset;
+    conn->snd_una = iss;
+    conn->snd_nxt = iss + 1;
+    tcp_sndq_init(&conn->sndq, iss + 1);
+    tcp_rtt_init(&conn->rtt);
+    conn->rcv_mss = tcp_segment_mss(tcp, &conn->flow.remote);
+    if (conn->rcv_mss > TCP_DEFAULT_MSS)
+        conn->rcv_mss = TCP_DEFAULT_MSS;
+    conn->last_rx = tcp->now;
+    tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.syn_timeout);
+}
+
 /* RFC 6528 3: a clock of about 4 microseconds plus a secret function of the addresses; the other
  * half of the hash hides our uptime in the timestamps (RFC 7323 5.4). */
 static void choose_numbers(struct hg_tcp_conn *conn)
@@ -25,17 +43,7 @@ static void choose_numbers(struct hg_tcp_conn *conn)
     struct hg_tcp *tcp = conn->tcp;
     uint64_t h = tcp_siphash(tcp->cfg.secret, &conn->flow, sizeof conn->flow);
 
-    conn->iss = (uint32_t)(tcp->now >> 12) + (uint32_t)h;
-    conn->ts_offset = (uint32_t)(h >> 32);
-    conn->snd_una = conn->iss;
-    conn->snd_nxt = conn->iss + 1;
-    tcp_sndq_init(&conn->sndq, conn->iss + 1);
-    tcp_rtt_init(&conn->rtt);
-    conn->rcv_mss = tcp_segment_mss(tcp, &conn->flow.remote);
-    if (conn->rcv_mss > TCP_DEFAULT_MSS)
-        conn->rcv_mss = TCP_DEFAULT_MSS;
-    conn->last_rx = tcp->now;
-    tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.syn_timeout);
+    start_handshake(conn, (uint32_t)(tcp->now >> 12) + (uint32_t)h, (uint32_t)(h >> 32));
 }
 
 /* What we offer, and with a SYN from the peer: what of it both want. */
@@ -68,6 +76,13 @@ static void learn_user_timeout(struct hg_tcp_conn *conn, const struct tcp_hdr *h
     if (wish < conn->uto_s)
         wish = conn->uto_s;
     conn->uto_s = wish < UTO_LEAST ? UTO_LEAST : wish > UTO_MOST ? UTO_MOST : wish;
+}
+
+/* The same in terms of a header. */
+static uint8_t wanted(const struct hg_tcp_cfg *cfg)
+{
+    return (uint8_t)((cfg->no_timestamps ? 0 : TCP_HAS_TS) | (cfg->no_sack ? 0 : TCP_HAS_SACK_OK) |
+                     (cfg->no_wscale ? 0 : TCP_HAS_WSCALE));
 }
 
 static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
@@ -137,6 +152,8 @@ static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
         tcp_event(conn, HG_TCP_EV_CONNECTED);
     } else {
         tcp->count.passive_opens++;
+        tcp->n_backlog++;
+        conn->in_backlog = true;
         tcp_event(conn, HG_TCP_EV_ACCEPTED);
     }
     /* What the service queued before, or a shutdown. */
@@ -166,27 +183,127 @@ static struct tcp_listener *find_listener(struct hg_tcp *tcp, const struct hg_fl
     return found;
 }
 
-static void accept_syn(struct hg_tcp *tcp, struct tcp_seg *s, const struct tcp_listener *listener)
+/* The segment completes the handshake, and may bring data. May free conn. */
+static void complete(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
-    struct hg_tcp_conn *conn;
+    established(conn, s);
+    conn->snd_wl1 = s->h.seq - 1; /* the window of this segment, scaled now, is taken */
+    tcp_input_synchronized(conn, s);
+}
 
-    if (tcp->n_half_open >= tcp->cfg.half_open_max) {
-        tcp->count.half_open_drop++;
-        return;
-    }
-    conn = tcp_conn_new(tcp, s->flow, s->hash);
+static struct hg_tcp_conn *new_half_open(struct hg_tcp *tcp, const struct tcp_seg *s,
+                                         const struct tcp_listener *listener)
+{
+    struct hg_tcp_conn *conn = tcp_conn_new(tcp, s->flow, s->hash);
+
     if (!conn) {
         tcp->count.conn_limit_drop++;
-        return;
+        return NULL;
     }
     conn->listener = listener->user;
     tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_SYN_RECEIVED);
     conn->state = TCP_ST_SYN_RECEIVED;
     tcp->n_half_open++;
+    return conn;
+}
+
+uint32_t tcp_open_cookie_window(const struct hg_tcp *tcp)
+{
+    /* Nobody counts it: what the first flight of a sender needs. */
+    const uint32_t most = 65535;
+
+    return tcp->cfg.rcv_buf < most ? tcp->cfg.rcv_buf : most;
+}
+
+static void send_cookie(struct hg_tcp *tcp, const struct tcp_seg *s)
+{
+    struct tcp_cookie cookie;
+    struct tcp_cookie_syn syn = {
+        .seq = s->h.seq,
+        .mss = s->h.has & TCP_HAS_MSS ? s->h.mss : TCP_DEFAULT_MSS,
+        .has = s->h.has & wanted(&tcp->cfg),
+        .wscale = s->h.wscale,
+        .ecn = tcp->cfg.ecn != HG_TCP_ECN_OFF &&
+               (s->h.flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR),
+    };
+
+    tcp_cookie_make(&tcp->cookies, s->flow, &syn, tcp->now, &cookie);
+    tcp_segment_cookie(tcp, s, &cookie);
+}
+
+/* The ACK that ends a handshake of which we kept nothing. False: it is not for a cookie. */
+static bool accept_cookie(struct hg_tcp *tcp, struct tcp_seg *s,
+                          const struct tcp_listener *listener)
+{
+    struct tcp_cookie cookie;
+    struct hg_tcp_conn *conn;
+
+    if (!tcp_cookie_expected(&tcp->cookies, tcp->now))
+        return false;
+    if (!tcp_cookie_check(&tcp->cookies, s->flow, &s->h, tcp->now, &cookie)) {
+        tcp->count.syncookies_bad++;
+        /* Text may be the second segment behind a cookie whose ACK and first segment were lost:
+         * a reset would end what the first one, sent again, will begin. */
+        return s->len;
+    }
+    if (tcp->n_backlog >= tcp->cfg.accept_max) {
+        tcp->count.accept_drop++;
+        return true;
+    }
+    conn = new_half_open(tcp, s, listener);
+    if (!conn)
+        return true;
+    tcp_cookie_redeem(&tcp->cookies, cookie.mac);
+    tcp->count.syncookies_ok++;
+    start_handshake(conn, cookie.iss, cookie.ts_offset);
+    struct tcp_seg syn = {.h = {.seq = cookie.syn.seq,
+                                .flags = cookie.syn.ecn ? TCP_ECE | TCP_CWR : 0,
+                                .ts_val = s->h.ts_val,
+                                .wnd = s->h.wnd,
+                                .mss = cookie.syn.mss,
+                                .has = cookie.syn.has,
+                                .wscale = cookie.syn.wscale}};
+    learn_syn(conn, &syn);
+    conn->rcv_adv = conn->rcv_nxt + tcp_open_cookie_window(tcp);
+    complete(conn, s);
+    return true;
+}
+
+static void accept_syn(struct hg_tcp *tcp, struct tcp_seg *s, const struct tcp_listener *listener)
+{
+    struct hg_tcp_conn *conn;
+
+    if (tcp->n_backlog >= tcp->cfg.accept_max) {
+        tcp->count.accept_drop++;
+        return;
+    }
+    if (tcp->n_half_open >= tcp->cfg.cookies_from && !tcp->cfg.no_cookies) {
+        send_cookie(tcp, s);
+        return;
+    }
+    if (tcp->n_half_open >= tcp->cfg.half_open_max) {
+        tcp->count.half_open_drop++;
+        return;
+    }
+    conn = new_half_open(tcp, s, listener);
+    if (!conn)
+        return;
     choose_numbers(conn);
     learn_syn(conn, s);
     conn->flags |= TCP_F_SYN_DUE;
     tcp_output_want(conn);
+}
+
+/* Another stack of the node may have the connection: fragments and the like do not always come to the
+ * shard that does. */
+static bool pass_stray(struct hg_tcp *tcp, struct tcp_seg *s)
+{
+    const struct hg_seg seg = {.kind = HG_SEG_TCP, .m = s->m, .flow = *s->flow, .ecn = s->ecn};
+
+    if (!tcp->env.stray || !tcp->env.stray(tcp->env.arg, &seg))
+        return false;
+    s->m = NULL;
+    return true;
 }
 
 /* RFC 9293 3.10.7.1 (CLOSED) and 3.10.7.2 (LISTEN). Text in a SYN is not taken; the peer sends it
@@ -196,6 +313,11 @@ void tcp_open_no_conn(struct hg_tcp *tcp, struct tcp_seg *s)
     const struct tcp_listener *listener = find_listener(tcp, s->flow);
     uint8_t flags = s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
 
+    if (listener && flags & TCP_ACK && !(flags & (TCP_SYN | TCP_RST)) &&
+        accept_cookie(tcp, s, listener))
+        return;
+    if (flags != TCP_SYN && pass_stray(tcp, s))
+        return;
     if (flags & TCP_RST) {
         tcp->count.rx_rst_ignored++;
     } else if (listener && flags == TCP_SYN) {
@@ -302,9 +424,11 @@ void tcp_open_syn_received(struct hg_tcp_conn *conn, struct tcp_seg *s)
         tcp_output_ack_limited(conn, NULL);
         return;
     }
-    established(conn, s);
-    conn->snd_wl1 = s->h.seq - 1; /* the window of this segment, scaled now, is taken */
-    tcp_input_synchronized(conn, s);
+    if (!(conn->flags & TCP_F_ACTIVE) && tcp->n_backlog >= tcp->cfg.accept_max) {
+        tcp->count.accept_drop++; /* it will come again, with data or after our SYN-ACK */
+        return;
+    }
+    complete(conn, s);
 }
 
 void tcp_open_active(struct hg_tcp_conn *conn)

@@ -132,6 +132,15 @@ void tcp_open_active(struct hg_tcp_conn *conn);
 /* A free ephemeral port towards flow's remote end into flow->lport; 0 or -EADDRINUSE. */
 int tcp_open_port(struct hg_tcp *tcp, struct hg_flow *flow);
 
+/* The service has been told of conn, or never will be: it leaves the backlog. */
+static inline void tcp_open_told(struct hg_tcp_conn *conn)
+{
+    conn->tcp->n_backlog -= conn->in_backlog;
+    conn->in_backlog = false;
+}
+/* Bytes that a SYN-ACK without connection promises. */
+uint32_t tcp_open_cookie_window(const struct hg_tcp *tcp);
+
 /* ---- tcp_close.c ---- */
 
 /* Our FIN leaves with the segment being built. */
@@ -180,6 +189,8 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out);
 uint32_t tcp_segment_room(const struct hg_tcp_conn *conn);
 /* SYN or SYN-ACK, as the state asks; 0 or -ENOBUFS. */
 int tcp_segment_send_syn(struct hg_tcp_conn *conn);
+/* SYN-ACK in answer to the SYN s, for no connection. */
+void tcp_segment_cookie(struct hg_tcp *tcp, const struct tcp_seg *s, const struct tcp_cookie *c);
 /* RST in answer to s (RFC 9293 3.10.7.1), for no connection or instead of one. */
 void tcp_segment_rst_reply(struct hg_tcp *tcp, const struct tcp_seg *s);
 /* RST of a connection. */

@@ -225,6 +225,31 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
     return 0;
 }
 
+void tcp_segment_cookie(struct hg_tcp *tcp, const struct tcp_seg *s, const struct tcp_cookie *c)
+{
+    struct rte_mbuf *m = header_mbuf(tcp);
+    struct tcp_hdr h = {
+        .sport = s->flow->lport,
+        .dport = s->flow->rport,
+        .seq = c->iss,
+        .ack = s->h.seq + 1,
+        .flags = TCP_SYN | TCP_ACK,
+        .has = c->syn.has | TCP_HAS_MSS,
+        .mss = tcp_segment_mss(tcp, &s->flow->remote),
+        .wscale = tcp->rcv_wscale,
+        .ts_val = tcp_cookie_ts(tcp->ts_now + c->ts_offset, c->ts_bits),
+        .ts_ecr = s->h.ts_val,
+        .wnd = (uint16_t)tcp_open_cookie_window(tcp),
+    };
+
+    if (unlikely(!m))
+        return;
+    if (c->syn.ecn)
+        h.flags |= TCP_ECE; /* RFC 3168 6.1.1 */
+    tcp->count.syncookies_sent++;
+    emit(tcp, m, &h, &(struct hg_tx){.flow = s->flow});
+}
+
 void tcp_segment_rst_reply(struct hg_tcp *tcp, const struct tcp_seg *s)
 {
     struct tcp_hdr h = {.sport = s->flow->lport, .dport = s->flow->rport, .flags = TCP_RST};
