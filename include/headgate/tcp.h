@@ -49,15 +49,23 @@ struct hg_tcp_cfg {
                              * listeners together [4096]; at the bound SYNs and the ACKs that end
                              * handshakes are dropped and counted */
     uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
-    uint32_t rcv_buf;       /* receive window per connection, bytes [4 MiB] */
-    uint32_t rcv_low;       /* what a service may need as a whole to go on, bytes: this much window
-                             * is open to each connection however short memory is [8 KiB] */
-    uint64_t rcv_mem_max;   /* bytes of packet buffers held by all receive queues [256 MiB];
-                             * near it windows shrink; at it out-of-order data is dropped first */
-    uint32_t snd_buf;       /* unacknowledged + unsent bytes per connection [4 MiB] */
-    uint8_t init_cwnd;      /* segments of the first window [RFC 6928: 10] */
-    enum hg_tcp_cc cc;      /* [CUBIC] */
-    enum hg_tcp_ecn ecn;    /* [accept] */
+    uint32_t rcv_buf;       /* largest receive window of a connection, bytes [4 MiB] */
+    uint32_t init_rcv_wnd;  /* what it begins with, bytes; it grows as the service reads [64 KiB] */
+    uint32_t rcv_low; /* what a service may need as a whole to go on, bytes: however short memory
+                             * is, some connections at a time get this much [8 KiB] */
+    uint64_t rcv_mem_max; /* bytes of packet buffers held by all receive queues [256 MiB]; near it
+                             * windows shrink; at it out-of-order data is dropped first */
+    /* Bounds of out-of-order data: connections that may hold any at once [conns_max, 4096 at most];
+     * bytes of packet buffers of one [2 * rcv_buf + 512 KiB], and of all [3/4 of rcv_mem_max] */
+    uint32_t ooo_conns_max;
+    uint64_t ooo_conn_max, ooo_mem_max;
+    /* Unacknowledged + unsent bytes per connection: twice the congestion window, from init_snd_buf
+     * [64 KiB] to snd_buf [4 MiB]; of all together [256 MiB], but two TLS records each in any case */
+    uint32_t init_snd_buf, snd_buf;
+    uint64_t snd_mem_max;
+    uint8_t init_cwnd;               /* segments of the first window [RFC 6928: 10] */
+    enum hg_tcp_cc cc;               /* [CUBIC] */
+    enum hg_tcp_ecn ecn;             /* [accept] */
     enum hg_tcp_syn_order syn_order; /* [Linux: MSS, SACK, TS, WS] */
     uint16_t mss;                    /* largest MSS we offer and use; [MTU - 40] */
     hg_ns rto_min;                   /* [200 ms] RFC 6298, Linux's floor instead of 1 s */
@@ -156,7 +164,7 @@ void hg_tcp_consume(struct hg_tcp_conn *conn, uint32_t n);
 /* ---- sending ---- */
 
 /* Bytes that hg_tcp_send() takes now; 0 after shutdown. */
-uint32_t hg_tcp_send_space(const struct hg_tcp_conn *conn);
+uint32_t hg_tcp_send_space(struct hg_tcp_conn *conn);
 
 /* Appends one contiguous or chained mbuf of payload; TCP owns it until acknowledged. Its bytes must
  * not change any more. 0, -EAGAIN (no space: caller keeps m), -EPIPE (closed: caller keeps m). Goes
@@ -253,7 +261,9 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(rx_dup, "segments with nothing but bytes already received")                                  \
     X(rx_ooo, "segments received out of order")                                                    \
     X(rx_ooo_drop, "out-of-order segments dropped at a bound")                                     \
+    X(rx_ooo_shed, "packet buffers with out-of-order data freed to make room for older data")      \
     X(rx_mem_drop, "segments dropped because receive memory was at its bound")                     \
+    X(rx_grants, "times a connection was let into the reserve because memory was short")           \
     X(rx_bad_ack, "segments with an acknowledgement of something never sent")                      \
     X(rx_bad_flags, "segments with flags that make no sense in the state")                         \
     X(rx_after_fin, "segments with data behind the peer's FIN, ignored")                           \

@@ -35,7 +35,17 @@ static void fill_defaults(struct hg_tcp_cfg *cfg)
     if (cfg->rcv_low > cfg->rcv_buf)
         cfg->rcv_low = cfg->rcv_buf;
     default64(&cfg->rcv_mem_max, 256u << 20);
+    default32(&cfg->ooo_conns_max, cfg->conns_max < 4096 ? cfg->conns_max : 4096);
+    default64(&cfg->ooo_conn_max, 2ull * cfg->rcv_buf + (512u << 10));
+    default64(&cfg->ooo_mem_max, cfg->rcv_mem_max / 4 * 3);
+    default32(&cfg->init_rcv_wnd, 64u << 10);
+    if (cfg->init_rcv_wnd > cfg->rcv_buf)
+        cfg->init_rcv_wnd = cfg->rcv_buf;
     default32(&cfg->snd_buf, 4u << 20);
+    default32(&cfg->init_snd_buf, 64u << 10);
+    if (cfg->init_snd_buf > cfg->snd_buf)
+        cfg->init_snd_buf = cfg->snd_buf;
+    default64(&cfg->snd_mem_max, 256u << 20);
     default64(&cfg->rto_min, HG_MS(200));
     default64(&cfg->rto_max, HG_SEC(60));
     default64(&cfg->delack, HG_MS(40));
@@ -88,7 +98,7 @@ int hg_tcp_create(const struct hg_tcp_cfg *cfg, const struct hg_tcp_env *env, hg
     while (tcp->rcv_wscale < TCP_WSCALE_MAX && (65535u << tcp->rcv_wscale) < full.rcv_buf)
         tcp->rcv_wscale++;
     hg_wheel_init(&tcp->wheel, now);
-    tcp->level = full.rcv_buf;
+    tcp_budget_init(tcp);
     memcpy(tcp->cookies.secret, full.secret, sizeof full.secret);
     tcp_clock(tcp, now);
     if (tcp_table_create(tcp)) {
@@ -112,7 +122,8 @@ void hg_tcp_destroy(struct hg_tcp *tcp)
         else
             tcp_conn_free(c);
     }
-    assert(!tcp->rx_mem && !tcp->era[0].promised && !tcp->wheel.armed);
+    assert(!tcp->rx_mem && !tcp->ooo.mem && !tcp->snd_mem && !tcp->n_grants &&
+           !tcp->era[0].promised && !tcp->wheel.armed);
     tcp_table_destroy(tcp);
     rte_free(tcp);
 }
@@ -185,6 +196,7 @@ void hg_tcp_poll(struct hg_tcp *tcp, hg_ns now)
 {
     tcp_clock(tcp, now);
     tcp_timer_poll(tcp);
+    tcp_budget_poll(tcp);
     tcp_output_poll(tcp);
 }
 
@@ -257,9 +269,12 @@ void hg_tcp_consume(struct hg_tcp_conn *conn, uint32_t n)
 {
     assert(n <= conn->rxq_bytes);
     tcp_rxq_consume(conn, n);
+    tcp_budget_consumed(conn);
     /* After the peer's FIN there is no window to open. */
-    if (conn->state >= TCP_ST_ESTABLISHED && conn->state <= TCP_ST_FIN_WAIT_2)
+    if (conn->state >= TCP_ST_ESTABLISHED && conn->state <= TCP_ST_FIN_WAIT_2) {
+        tcp_space_consumed(conn);
         tcp_output_consumed(conn);
+    }
 }
 
 /* The service may still queue data. */
@@ -270,11 +285,9 @@ static bool writable(const struct hg_tcp_conn *conn)
             conn->state == TCP_ST_ESTABLISHED || conn->state == TCP_ST_CLOSE_WAIT);
 }
 
-uint32_t hg_tcp_send_space(const struct hg_tcp_conn *conn)
+uint32_t hg_tcp_send_space(struct hg_tcp_conn *conn)
 {
-    uint32_t queued = tcp_sndq_bytes(conn), max = conn->tcp->cfg.snd_buf;
-
-    return writable(conn) && queued < max ? max - queued : 0;
+    return writable(conn) ? tcp_sndq_space(conn) : 0;
 }
 
 int hg_tcp_send(struct hg_tcp_conn *conn, struct rte_mbuf *m)
@@ -283,13 +296,14 @@ int hg_tcp_send(struct hg_tcp_conn *conn, struct rte_mbuf *m)
 
     if (!writable(conn))
         return -EPIPE;
-    if (m->pkt_len > space) {
+    /* An empty queue takes any chain that fits snd_buf, or a long one would never go. */
+    if (m->pkt_len > space && (tcp_sndq_bytes(conn) || m->pkt_len > conn->tcp->cfg.snd_buf)) {
         conn->flags |= TCP_F_SND_LOW;
         return -EAGAIN;
     }
-    if (space - m->pkt_len < conn->tcp->cfg.snd_buf / 2)
+    if (space < m->pkt_len + tcp_sndq_limit(conn) / 2)
         conn->flags |= TCP_F_SND_LOW;
-    tcp_sndq_append(&conn->sndq, m, m->pkt_len);
+    tcp_sndq_append(conn, m, m->pkt_len);
     if (conn->state >= TCP_ST_ESTABLISHED)
         tcp_output_want(conn);
     return 0;

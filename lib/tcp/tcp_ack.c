@@ -60,7 +60,7 @@ static void check_writable(struct hg_tcp_conn *conn)
 {
     uint32_t queued = tcp_sndq_bytes(conn);
 
-    if (conn->flags & TCP_F_SND_LOW && queued <= conn->tcp->cfg.snd_buf / 2) {
+    if (conn->flags & TCP_F_SND_LOW && queued <= tcp_sndq_limit(conn) / 2) {
         conn->flags &= ~TCP_F_SND_LOW;
         conn->flags |= TCP_F_SND_DRAIN;
         tcp_event(conn, HG_TCP_EV_WRITABLE);

@@ -65,7 +65,7 @@ void tcp_close_fin_received(struct hg_tcp_conn *conn)
     tcp_trace(conn, TCP_TR_FIN_IN, conn->rcv_nxt - conn->irs, 0);
     conn->rcv_nxt++;
     conn->rcv_adv = seq_max(conn->rcv_adv, conn->rcv_nxt);
-    tcp_rxq_drop_ooo(conn); /* nothing follows a FIN */
+    tcp_ooo_drop(conn); /* nothing follows a FIN */
     tcp_output_ack_now(conn);
     tcp_event(conn, HG_TCP_EV_EOF);
     switch (conn->state) {

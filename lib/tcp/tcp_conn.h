@@ -32,6 +32,7 @@
 #include "tcp_cookie.h"
 #include "tcp_cwv.h"
 #include "tcp_hdr.h"
+#include "tcp_ooo.h"
 #include "tcp_pmtu.h"
 #include "tcp_prr.h"
 #include "tcp_rack.h"
@@ -98,6 +99,7 @@ enum {
     TCP_F_ECE = 1u << 28,     /* the peer is told of a CE mark until it says CWR */
     TCP_F_CWR_DUE = 1u << 29, /* the next new data says CWR */
     TCP_F_UTO_SET = 1u << 30, /* the service chose the user timeout */
+    TCP_F_RCV_RTT = 1u << 31, /* the next segment tells the receiver's RTT (tcp_space.c) */
 };
 
 /* What keeps the sender from sending more, and for how long it has (tcp_info.c). */
@@ -108,13 +110,11 @@ struct tcp_limits {
     uint8_t now; /* enum tcp_limit */
 };
 
+/* A connection's place in tcp_budget.c's reserve. */
+enum tcp_grant { TCP_GRANT_NONE, TCP_GRANT_WAITING, TCP_GRANT_HELD };
+
 /* Deadlines. What TCP_T_LIFE ends depends on the state: see tcp_timer.c. */
 enum tcp_timer_kind { TCP_T_RTX, TCP_T_LOSS, TCP_T_DELACK, TCP_T_LIFE, TCP_T_RETRY, TCP_T_COUNT };
-
-/* A run of mbufs, linked through rte_mbuf.next. */
-struct tcp_chain {
-    struct rte_mbuf *head, *tail;
-};
 
 /* Data from the service, oldest first, as one chain of mbufs. */
 struct tcp_sndq {
@@ -127,12 +127,6 @@ struct tcp_sndq {
 struct tcp_cursor {
     struct rte_mbuf *m; /* NULL: unknown */
     uint32_t seq;       /* of its first byte */
-};
-
-/* What only connections with loss touch; kept apart so that others do not pay cache for it. */
-struct tcp_cold {
-    struct tcp_ival ival[TCP_REASS_MAX];
-    struct tcp_chain ooo[TCP_REASS_MAX + 1]; /* payload of ival[i]; one spare while inserting */
 };
 
 /* What to return to when a recovery proves needless: all that was sent again arrived twice, or the
@@ -179,13 +173,25 @@ struct hg_tcp_conn {
     uint32_t rcv_lowat;         /* unread bytes from which on the service is told */
     uint64_t segs_in, bytes_in; /* bytes: payload in order */
     uint64_t data_segs_in;
-    uint32_t promised, counted, budget_era; /* tcp_budget.c */
-    struct tcp_reass reass;                 /* intervals beside cold->ooo[] */
-    uint32_t fin_seq;                       /* of the peer's FIN, with TCP_F_FIN_SEEN */
-    struct tcp_block dsack;                 /* last duplicate range received */
+    uint32_t promised, modest, budget_era; /* tcp_budget.c: as in the sums of that era, */
+    uint8_t counted;                       /* 1: it is in them */
+    uint8_t grant;                         /* enum tcp_grant */
+    uint32_t grant_base;                   /* unread bytes when the grant was given, */
+    hg_ns grant_at;                        /* and when that was or it was last used */
+    TAILQ_ENTRY(hg_tcp_conn) grant_link;   /* tcp->waiting or tcp->granted */
+    uint32_t rcv_space;                    /* window and unread data it can make use of, bytes */
+    uint32_t space_seq, space_last; /* tcp_space.c: read up to there when the period began; */
+    hg_ns space_at, rcv_rtt;        /* bytes of the one before; its begin; 0: unknown */
+    uint32_t space_edge;            /* right edge, */
+    hg_ns space_edge_at;            /* and when it was noted */
+    struct tcp_reass reass;         /* intervals beside ooo->chain[] */
+    struct tcp_ooo *ooo;            /* borrowed while data is held out of order, or NULL */
+    uint32_t fin_seq;               /* of the peer's FIN, with TCP_F_FIN_SEEN */
+    struct tcp_block dsack;         /* last duplicate range received */
 
     /* -- send half -- */
     struct tcp_sndq sndq;
+    uint32_t snd_limit; /* bytes that sndq may hold; tcp_sndq_limit() */
     struct tcp_cursor new_cursor, rtx_cursor;
     uint32_t snd_mss;     /* payload and options of a segment, bytes (RFC 6691) */
     uint32_t snd_wnd_max; /* largest window the peer ever offered: RFC 5961 5.2, silly window */
@@ -207,7 +213,6 @@ struct hg_tcp_conn {
     bool reo_armed;   /* TCP_T_LOSS is the reordering timer, not the probe's */
 
     /* -- cold -- */
-    struct tcp_cold *cold;
     struct hg_timer timer;
     TAILQ_ENTRY(hg_tcp_conn) wait_link; /* free list, or TIME-WAIT list */
     void *user, *listener;
@@ -234,8 +239,8 @@ TAILQ_HEAD(tcp_conn_list, hg_tcp_conn);
 
 /* The connections that we sent a segment in one span of time, and their windows in bytes. */
 struct tcp_era {
-    uint64_t promised;
-    uint32_t active;
+    uint64_t promised, modest;
+    uint32_t active, n_modest;
 };
 
 struct tcp_listener {
@@ -257,6 +262,7 @@ struct hg_tcp {
     uint32_t slot_mask;
     struct tcp_slot *slots; /* power of two, at least twice conns_max */
     struct hg_tcp_conn *conns;
+    uint32_t conns_used;      /* of conns[]: touched so far */
     struct hg_tcp_conn *last; /* lookup cache: the connection of the last segment; may be NULL */
     uint64_t rx_mem;          /* bytes of packet buffers in all receive queues, */
     uint32_t rx_bufs;         /* and their number */
@@ -264,8 +270,14 @@ struct hg_tcp {
     struct tcp_rxblks rx_blocks;
     struct tcp_sent_pool sent_pool;
     struct tcp_pmtu_entry pmtu[TCP_PMTU_CACHE];
-    uint32_t n_pmtu;       /* entries that were ever used */
-    struct tcp_era era[2]; /* tcp_budget.c: this one and the one before */
+    uint32_t n_pmtu; /* entries that were ever used */
+    struct tcp_ooo_pool ooo;
+    uint64_t rx_soft; /* rx_mem from which on only connections with a grant add to it, bytes */
+    uint32_t grants_max, n_grants;
+    struct tcp_conn_list granted; /* the one used least recently first */
+    struct tcp_conn_list waiting; /* for a grant, or for memory; oldest first */
+    uint64_t snd_mem;             /* payload bytes in all send queues */
+    struct tcp_era era[2];        /* tcp_budget.c: this one and the one before */
     uint32_t era_now, level;
     hg_ns era_end;
     struct tcp_conn_list out, ready;
@@ -274,8 +286,7 @@ struct hg_tcp {
     struct hg_tcp_counters count;
 
     struct tcp_conn_list free, time_wait; /* time_wait: oldest first */
-    struct tcp_cold *cold;                /* cold[i] belongs to conns[i] */
-    struct tcp_trace *trace;              /* trace[i] as well */
+    struct tcp_trace *trace;              /* trace[i] belongs to conns[i] */
     uint32_t n_conns, n_half_open, n_time_wait, n_out;
     uint32_t n_backlog; /* connections that are in_backlog */
     uint32_t port_next; /* RFC 6056 algorithm 3: counter of ephemeral ports */

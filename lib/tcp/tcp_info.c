@@ -171,7 +171,7 @@ const struct hg_flow *hg_tcp_conn_flow(const struct hg_tcp_conn *conn)
 
 struct hg_tcp_conn *hg_tcp_conn_walk(struct hg_tcp *tcp, struct hg_tcp_conn *prev)
 {
-    struct hg_tcp_conn *end = tcp->conns + tcp->cfg.conns_max;
+    struct hg_tcp_conn *end = tcp->conns + tcp->conns_used;
 
     for (struct hg_tcp_conn *c = prev ? prev + 1 : tcp->conns; c < end; c++)
         if (c->flags & TCP_F_IN_USE)

@@ -87,7 +87,8 @@ static bool check_seq_slow(struct hg_tcp_conn *conn, struct tcp_seg *s)
 
 static void text_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
-    tcp_rxq_out_of_order(conn, s);
+    conn->tcp->count.rx_ooo++;
+    tcp_ooo_add(conn, s);
     conn->ooo_segs++;
     if (conn->acks_due < UINT8_MAX)
         conn->acks_due++;
@@ -115,6 +116,8 @@ static bool process_text(struct hg_tcp_conn *conn, struct tcp_seg *s)
     uint32_t len = s->len;
     if (unlikely(!tcp_rxq_in_order(conn, s)))
         return true;
+    if (unlikely(conn->flags & TCP_F_RCV_RTT))
+        tcp_space_sample(conn, s);
     if (unlikely(held))
         tcp_output_ack_now(conn); /* RFC 5681 4.2: it fills a gap */
     tcp_output_ack_policy(conn, len);

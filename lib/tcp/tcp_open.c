@@ -33,6 +33,7 @@ static void start_handshake(struct hg_tcp_conn *conn, uint32_t iss, uint32_t ts_
     if (conn->rcv_mss > TCP_DEFAULT_MSS)
         conn->rcv_mss = TCP_DEFAULT_MSS;
     conn->last_rx = tcp->now;
+    tcp_space_init(conn);
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.syn_timeout);
 }
 
@@ -145,6 +146,7 @@ static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     conn->rtt_next = conn->snd_nxt;
     conn->progress = tcp->now;
     conn->tries = 0;
+    tcp_space_start(conn);
     conn->last_rx = tcp->now;
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.keepalive_idle);
     if (conn->flags & TCP_F_ACTIVE) {
@@ -209,10 +211,7 @@ static struct hg_tcp_conn *new_half_open(struct hg_tcp *tcp, const struct tcp_se
 
 uint32_t tcp_open_cookie_window(const struct hg_tcp *tcp)
 {
-    /* Nobody counts it: what the first flight of a sender needs. */
-    const uint32_t most = 65535;
-
-    return tcp->cfg.rcv_buf < most ? tcp->cfg.rcv_buf : most;
+    return tcp->cfg.init_rcv_wnd < 65535 ? tcp->cfg.init_rcv_wnd : 65535; /* not scaled */
 }
 
 static void send_cookie(struct hg_tcp *tcp, const struct tcp_seg *s)

@@ -47,30 +47,70 @@ void tcp_conn_free(struct hg_tcp_conn *conn);
 
 /* The payload of s, which starts at RCV.NXT; takes s->m. Moves RCV.NXT. False: memory bound. */
 bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s);
-/* The payload of s, which starts above RCV.NXT; takes s->m if something of it is new. */
-void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s);
 unsigned tcp_rxq_peek(const struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max);
 void tcp_rxq_consume(struct hg_tcp_conn *conn, uint32_t n);
-/* Drops what is out of order, and the in-order data as well. */
-void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn);
+/* Drops all payload, in order or not. */
 void tcp_rxq_drop(struct hg_tcp_conn *conn);
+/* Bytes [s->off, + s->len) of s->m, accounted: copied behind `tail` (NULL: none) when that is worth
+ * it, and then the chain returned is empty, or as a chain of their own. Takes s->m. */
+struct tcp_chain tcp_rxq_take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct tcp_seg *s);
+/* Frees an accounted chain; returns how many bytes of payload it had. */
+uint32_t tcp_rxq_free_chain(struct hg_tcp *tcp, struct tcp_chain *chain);
+
+/* ---- tcp_ooo.c: payload out of order ---- */
+
+/* The payload of s, which starts above RCV.NXT; takes s->m if something of it is new. */
+void tcp_ooo_add(struct hg_tcp_conn *conn, struct tcp_seg *s);
+/* The payload of s is next in order: what it covers of the data held is dropped, and s cut where the
+ * next interval begins. */
+void tcp_ooo_cover(struct hg_tcp_conn *conn, struct tcp_seg *s);
+/* The first chain, if it starts at RCV.NXT; conn->ooo must not be NULL. */
+bool tcp_ooo_pull(struct hg_tcp_conn *conn, struct tcp_chain *out);
+/* Drops everything the connection holds. */
+void tcp_ooo_drop(struct hg_tcp_conn *conn);
+/* Frees at least one packet buffer for in-order data of conn: its own newest data out of order, else
+ * that of another connection. False: none is held. */
+bool tcp_ooo_reclaim(struct hg_tcp_conn *conn);
 
 /* ---- tcp_budget.c: windows within the packet memory ---- */
 
 /* Bytes we are ready to accept from RCV.NXT on. */
 uint32_t tcp_budget_window(const struct hg_tcp_conn *conn);
+/* Sets the bounds from cfg. */
+void tcp_budget_init(struct hg_tcp *tcp);
+/* A window is about to be sent: when memory is too short for what the service needs, asks for a part
+ * of the reserve. */
+void tcp_budget_ask(struct hg_tcp_conn *conn);
+/* The service has read something. */
+void tcp_budget_consumed(struct hg_tcp_conn *conn);
+/* Sends windows to connections that waited for memory. */
+void tcp_budget_poll(struct hg_tcp *tcp);
 /* A window has been sent: counts what rcv_adv promises. */
 void tcp_budget_promise(struct hg_tcp_conn *conn);
+/* What is left of the memory is the reserve, or nothing: out-of-order data has to stay out. */
+bool tcp_budget_short(const struct hg_tcp *tcp);
+/* When it is: whether a segment that is next in order is taken. Makes room if it can. */
+bool tcp_budget_admit(struct hg_tcp_conn *conn);
 /* The connection is gone. */
 void tcp_budget_release(struct hg_tcp_conn *conn);
 /* Time went on: promises of idle connections drop out of the sum. */
 void tcp_budget_clock(struct hg_tcp *tcp);
 
+/* ---- tcp_space.c: how large a window is of use ---- */
+
+/* A new connection; and one that is established. */
+void tcp_space_init(struct hg_tcp_conn *conn);
+void tcp_space_start(struct hg_tcp_conn *conn);
+/* A segment with in-order text, while TCP_F_RCV_RTT is set. */
+void tcp_space_sample(struct hg_tcp_conn *conn, const struct tcp_seg *s);
+/* The service has read something. */
+void tcp_space_consumed(struct hg_tcp_conn *conn);
+
 /* ---- tcp_sndq.c: data to send ---- */
 
 void tcp_sndq_init(struct tcp_sndq *q, uint32_t seq);
 /* Takes the chain m of `bytes` bytes. */
-void tcp_sndq_append(struct tcp_sndq *q, struct rte_mbuf *m, uint32_t bytes);
+void tcp_sndq_append(struct hg_tcp_conn *conn, struct rte_mbuf *m, uint32_t bytes);
 /* Frees mbufs whose data is all before una. */
 void tcp_sndq_ack(struct hg_tcp_conn *conn, uint32_t una);
 void tcp_sndq_drop(struct hg_tcp_conn *conn);
@@ -78,6 +118,10 @@ void tcp_sndq_drop(struct hg_tcp_conn *conn);
  * bytes that was: fewer when the data lies in too many pieces, 0 when the clone pool is empty. */
 uint32_t tcp_sndq_attach(struct hg_tcp_conn *conn, struct tcp_cursor *cur, struct tcp_block blk,
                          struct rte_mbuf *hdr);
+/* Bytes the queue may hold: twice the congestion window, between init_snd_buf and snd_buf. */
+uint32_t tcp_sndq_limit(struct hg_tcp_conn *conn);
+/* Bytes that fit in now, within snd_mem_max. */
+uint32_t tcp_sndq_space(struct hg_tcp_conn *conn);
 /* Bytes in the queue that are not acknowledged. */
 uint32_t tcp_sndq_bytes(const struct hg_tcp_conn *conn);
 

@@ -97,9 +97,10 @@ bool tcp_reass_pop(struct tcp_reass *r, uint32_t nxt, uint32_t *end)
     return true;
 }
 
-void tcp_reass_drop_last(struct tcp_reass *r)
+void tcp_reass_cut_last(struct tcp_reass *r, uint32_t hi)
 {
-    r->n--;
+    r->iv[r->n - 1].hi = hi;
+    r->n -= r->iv[r->n - 1].lo == hi;
 }
 
 unsigned tcp_reass_blocks(const struct tcp_reass *r, struct tcp_block *out, unsigned max)

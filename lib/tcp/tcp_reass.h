@@ -48,8 +48,9 @@ unsigned tcp_reass_cover(struct tcp_reass *r, uint32_t *hi);
 /* If the first interval starts at `nxt`, removes it and stores its end in *end. */
 bool tcp_reass_pop(struct tcp_reass *r, uint32_t nxt, uint32_t *end);
 
-/* Removes the last interval (the highest sequence numbers); n must not be 0. */
-void tcp_reass_drop_last(struct tcp_reass *r);
+/* Cuts the last interval (the highest sequence numbers) to end at `hi`, which lies in it; with its
+ * lo the interval is gone. n must not be 0. */
+void tcp_reass_cut_last(struct tcp_reass *r, uint32_t hi);
 
 /* Fills up to max SACK blocks, the most recently changed interval first (RFC 2018 4). */
 unsigned tcp_reass_blocks(const struct tcp_reass *r, struct tcp_block *out, unsigned max);

@@ -2,22 +2,19 @@
 /*
  * Received payload, in the mbufs it came in.
  *
- * In-order data is a list of buffers (tcp_rxlist.h), each trimmed to exactly the bytes that are new;
- * out-of-order data is one chain of mbufs through rte_mbuf.next per interval of tcp_reass. So filling
- * a gap copies nothing.
+ * In-order data is a list of buffers (tcp_rxlist.h), each trimmed to exactly the bytes that are new.
+ * Out-of-order data is tcp_ooo.c's.
  *
  * Memory is accounted by the size of the buffers held, not by the bytes in them: that is what a
  * peer which sends single bytes would exhaust. A segment that fills less than a quarter of its
  * buffer is copied behind the one before it when there is room.
  *
- * Invariants: (1) no mbuf of a chain is empty; (2) rxq_bytes and ooo_bytes are the sums of the
- * list's and the chains' lengths; (3) tcp->rx_mem is the sum of buf_len of all mbufs in them and
- * rx_bufs their number; (4)
- * cold->ooo[i] holds exactly the bytes of reass.iv[i].
+ * Invariants: (1) no buffer of the list is without unread bytes, and rxq_bytes is their sum; (2)
+ * tcp->rx_mem is the sum of buf_len of all mbufs in the lists and in tcp_ooo.c's chains, and rx_bufs
+ * their number.
  */
 #include "tcp_priv.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define FOLD_FRACTION 4 /* a segment below buf_len / 4 is worth copying */
@@ -38,27 +35,17 @@ static void account(struct hg_tcp *tcp, const struct rte_mbuf *m)
     tcp->rx_bufs++;
 }
 
-static bool is_full(const struct hg_tcp *tcp)
+uint32_t tcp_rxq_free_chain(struct hg_tcp *tcp, struct tcp_chain *chain)
 {
-    return tcp->rx_mem >= tcp->cfg.rcv_mem_max || tcp->rx_bufs >= tcp->rx_bufs_max;
-}
+    uint32_t bytes = 0;
 
-static void free_chain(struct hg_tcp *tcp, struct tcp_chain *chain)
-{
     for (struct rte_mbuf *m = chain->head, *next; m; m = next) {
         next = m->next;
+        bytes += m->data_len;
         free_mbuf(tcp, m);
     }
     *chain = (struct tcp_chain){NULL, NULL};
-}
-
-static void append_chain(struct tcp_chain *to, const struct tcp_chain *from)
-{
-    if (to->tail)
-        to->tail->next = from->head;
-    else
-        to->head = from->head;
-    to->tail = from->tail;
+    return bytes;
 }
 
 /* Cuts the packet m to bytes [off, off + len) and accounts what is left; mbufs without a byte in
@@ -82,7 +69,11 @@ static struct tcp_chain trim(struct hg_tcp *tcp, struct rte_mbuf *m, uint32_t of
         m->data_off = (uint16_t)(m->data_off + skip);
         m->data_len = (uint16_t)keep;
         account(tcp, m);
-        append_chain(&out, &(struct tcp_chain){m, m});
+        if (out.tail)
+            out.tail->next = m;
+        else
+            out.head = m;
+        out.tail = m;
     }
     return out;
 }
@@ -107,13 +98,13 @@ static bool is_small(const struct tcp_seg *s)
     return s->len * FOLD_FRACTION <= s->m->buf_len;
 }
 
-/* Bytes [s->off, + s->len) of s->m, behind `tail` or as a chain of their own; takes s->m. */
-static struct tcp_chain take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct tcp_seg *s)
+struct tcp_chain tcp_rxq_take(struct hg_tcp *tcp, struct rte_mbuf *tail, struct tcp_seg *s)
 {
     struct rte_mbuf *m = s->m;
+    bool small = is_small(s);
 
     s->m = NULL;
-    if (tail && fold(tail, m, s->off, s->len)) {
+    if (small && tail && fold(tail, m, s->off, s->len)) {
         rte_pktmbuf_free(m);
         return (struct tcp_chain){NULL, NULL};
     }
@@ -134,130 +125,47 @@ static void append_in_order(struct hg_tcp_conn *conn, const struct tcp_chain *ch
     }
 }
 
-/* Removes cold->ooo[at .. at + n) and closes the gap; `left` chains are there in all. */
-static void drop_chains(struct hg_tcp_conn *conn, unsigned at, unsigned n, unsigned left)
+static void delivered(struct hg_tcp_conn *conn, uint32_t len)
 {
-    struct tcp_chain *q = conn->cold->ooo;
-
-    for (unsigned i = at; i < at + n; i++) {
-        for (const struct rte_mbuf *m = q[i].head; m; m = m->next)
-            conn->ooo_bytes -= m->data_len;
-        free_chain(conn->tcp, &q[i]);
-    }
-    memmove(&q[at], &q[at + n], (left - at - n) * sizeof q[0]);
+    conn->rcv_nxt += len;
+    conn->rxq_bytes += len;
+    conn->bytes_in += len;
+    conn->tcp->count.rx_bytes += len;
 }
 
 /* The gap in front of the out-of-order data may have closed: moves what is in order now. */
 static void pull_ooo(struct hg_tcp_conn *conn)
 {
-    struct tcp_chain *q = conn->cold->ooo;
-    uint32_t end;
+    struct tcp_chain chain;
+    uint32_t before = conn->ooo_bytes;
 
-    while (tcp_reass_pop(&conn->reass, conn->rcv_nxt, &end)) {
-        uint32_t len = end - conn->rcv_nxt;
-        append_in_order(conn, &q[0]);
-        memmove(&q[0], &q[1], conn->reass.n * sizeof q[0]);
-        conn->ooo_bytes -= len;
-        conn->rcv_nxt = end;
-        conn->rxq_bytes += len;
-        conn->bytes_in += len;
-        conn->tcp->count.rx_bytes += len;
+    while (conn->ooo && tcp_ooo_pull(conn, &chain)) {
+        append_in_order(conn, &chain);
+        delivered(conn, before - conn->ooo_bytes);
+        before = conn->ooo_bytes;
     }
-}
-
-/* At the memory bound: out-of-order data goes first, since the peer will send it again. */
-static bool make_room(struct hg_tcp_conn *conn)
-{
-    struct hg_tcp *tcp = conn->tcp;
-
-    if (conn->ooo_bytes) {
-        tcp->count.rx_ooo_drop += conn->reass.n;
-        tcp_trace(conn, TCP_TR_OOO_DROP, conn->rcv_nxt - conn->irs, conn->ooo_bytes);
-        tcp_rxq_drop_ooo(conn);
-    }
-    return !is_full(tcp);
 }
 
 bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     struct hg_tcp *tcp = conn->tcp;
 
-    if (unlikely(is_full(tcp)) && !make_room(conn)) {
+    if (unlikely(tcp_budget_short(tcp)) && !tcp_budget_admit(conn)) {
         tcp_trace(conn, TCP_TR_MEM_DROP, s->seq - conn->irs, s->len);
         tcp->count.rx_mem_drop++;
         return false;
     }
-    if (unlikely(conn->ooo_bytes)) {
-        uint32_t hi = s->seq + s->len;
-        unsigned n = tcp_reass_cover(&conn->reass, &hi);
-        drop_chains(conn, 0, n, conn->reass.n + n);
-        s->len = hi - s->seq;
-    }
-    struct tcp_chain chain = take(tcp, is_small(s) ? tcp_rxlist_last(&conn->rxq) : NULL, s);
+    if (unlikely(conn->ooo_bytes))
+        tcp_ooo_cover(conn, s);
+    struct tcp_chain chain = tcp_rxq_take(tcp, tcp_rxlist_last(&conn->rxq), s);
     if (likely(chain.head != NULL))
         append_in_order(conn, &chain);
     else
         tcp_rxlist_grow(&conn->rxq, s->len);
-    conn->rcv_nxt += s->len;
-    conn->rxq_bytes += s->len;
-    conn->bytes_in += s->len;
-    tcp->count.rx_bytes += s->len;
+    delivered(conn, s->len);
     if (unlikely(conn->ooo_bytes))
         pull_ooo(conn);
     return true;
-}
-
-/* Does to the chains what tcp_reass_add() did to the intervals. */
-static void place(struct hg_tcp_conn *conn, const struct tcp_placed *p, struct tcp_seg *s)
-{
-    struct tcp_chain *q = conn->cold->ooo;
-    unsigned first = p->at + p->join_left;
-    unsigned n = conn->reass.n + p->swallowed + p->join_left + p->join_right - 1; /* before */
-
-    drop_chains(conn, first, p->swallowed, n);
-    n -= p->swallowed;
-    s->off += p->lo - s->seq;
-    s->seq = p->lo;
-    s->len = p->hi - p->lo;
-    conn->ooo_bytes += s->len;
-    struct tcp_chain chain = take(conn->tcp, p->join_left && is_small(s) ? q[p->at].tail : NULL, s);
-    if (p->join_left) {
-        if (chain.head)
-            append_chain(&q[p->at], &chain);
-    } else {
-        memmove(&q[p->at + 1], &q[p->at], (n - p->at) * sizeof q[0]);
-        q[p->at] = chain;
-        n++;
-    }
-    if (p->join_right) {
-        append_chain(&q[p->at], &q[p->at + 1]);
-        memmove(&q[p->at + 1], &q[p->at + 2], (n - p->at - 2) * sizeof q[0]);
-    }
-}
-
-void tcp_rxq_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
-{
-    struct hg_tcp *tcp = conn->tcp;
-    struct tcp_placed placed;
-
-    tcp->count.rx_ooo++;
-    tcp_trace(conn, TCP_TR_OOO, s->seq - conn->irs, s->len);
-    if (is_full(tcp)) {
-        tcp_trace(conn, TCP_TR_MEM_DROP, s->seq - conn->irs, s->len);
-        tcp->count.rx_mem_drop++;
-        return;
-    }
-    int rc = tcp_reass_add(&conn->reass, s->seq, s->seq + s->len, &placed);
-    if (rc == -EEXIST) {
-        tcp->count.rx_dup++;
-        conn->dsack = (struct tcp_block){s->seq, s->seq + s->len};
-        conn->flags |= TCP_F_DSACK;
-    } else if (rc) {
-        tcp_trace(conn, TCP_TR_OOO_DROP, s->seq - conn->irs, s->len);
-        tcp->count.rx_ooo_drop++;
-    } else {
-        place(conn, &placed, s);
-    }
 }
 
 unsigned tcp_rxq_peek(const struct hg_tcp_conn *conn, struct hg_iov *iov, unsigned max)
@@ -278,15 +186,8 @@ void tcp_rxq_consume(struct hg_tcp_conn *conn, uint32_t n)
     }
 }
 
-void tcp_rxq_drop_ooo(struct hg_tcp_conn *conn)
-{
-    if (conn->reass.n)
-        drop_chains(conn, 0, conn->reass.n, conn->reass.n);
-    conn->reass.n = 0;
-}
-
 void tcp_rxq_drop(struct hg_tcp_conn *conn)
 {
-    tcp_rxq_drop_ooo(conn);
+    tcp_ooo_drop(conn);
     tcp_rxq_consume(conn, conn->rxq_bytes);
 }

@@ -43,9 +43,12 @@ static uint16_t window_field(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
     uint32_t unit = 1u << conn->rcv_wscale, half = tcp->cfg.rcv_buf / 2;
-    uint32_t gain = tcp_segment_edge_gain(conn);
 
-    if (gain && gain >= (conn->rcv_mss < half ? conn->rcv_mss : half))
+    tcp_budget_ask(conn);
+    uint32_t gain = tcp_segment_edge_gain(conn);
+    /* What a grant lacks (tcp_budget.c) may be less than a segment, and is wanted all the same. */
+    if (gain &&
+        (conn->grant == TCP_GRANT_HELD || gain >= (conn->rcv_mss < half ? conn->rcv_mss : half)))
         conn->rcv_adv += gain;
     uint32_t wnd = conn->rcv_adv - conn->rcv_nxt;
     uint32_t up = (wnd + unit - 1) & ~(unit - 1);

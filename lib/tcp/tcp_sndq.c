@@ -13,14 +13,20 @@
 /* Clones behind one header. Together 8 mbufs, the most that common NICs take for one packet
  * without segmentation offload. */
 #define PIECES_MAX 7
+/* What each connection may queue although snd_mem_max is reached: two TLS records. Without it those
+ * that came last could not even answer. */
+#define SND_LOW (34u << 10)
 
 void tcp_sndq_init(struct tcp_sndq *q, uint32_t seq)
 {
     *q = (struct tcp_sndq){.head_seq = seq, .end = seq};
 }
 
-void tcp_sndq_append(struct tcp_sndq *q, struct rte_mbuf *m, uint32_t bytes)
+void tcp_sndq_append(struct hg_tcp_conn *conn, struct rte_mbuf *m, uint32_t bytes)
 {
+    struct tcp_sndq *q = &conn->sndq;
+
+    conn->tcp->snd_mem += bytes;
     if (q->tail)
         q->tail->next = m;
     else
@@ -40,6 +46,7 @@ static void pop_head(struct hg_tcp_conn *conn)
         conn->new_cursor.m = NULL;
     if (conn->rtx_cursor.m == m)
         conn->rtx_cursor.m = NULL;
+    conn->tcp->snd_mem -= m->data_len;
     q->head_seq += m->data_len;
     q->head = m->next;
     if (!q->head)
@@ -113,4 +120,34 @@ uint32_t tcp_sndq_bytes(const struct hg_tcp_conn *conn)
     uint32_t first = seq_max(conn->snd_una, conn->sndq.head_seq);
 
     return seq_lt(first, conn->sndq.end) ? conn->sndq.end - first : 0;
+}
+
+uint32_t tcp_sndq_limit(struct hg_tcp_conn *conn)
+{
+    const struct hg_tcp_cfg *cfg = &conn->tcp->cfg;
+    uint64_t limit = 2 * (uint64_t)conn->cc.cwnd;
+
+    /* It does not fall with cwnd: in recovery the queue holds what was reported above the loss, and
+     * new data has to follow. */
+    if (limit < cfg->init_snd_buf)
+        limit = cfg->init_snd_buf;
+    if (limit > cfg->snd_buf)
+        limit = cfg->snd_buf;
+    if (limit > conn->snd_limit)
+        conn->snd_limit = (uint32_t)limit;
+    return conn->snd_limit;
+}
+
+uint32_t tcp_sndq_space(struct hg_tcp_conn *conn)
+{
+    const struct hg_tcp *tcp = conn->tcp;
+    uint32_t queued = tcp_sndq_bytes(conn), limit = tcp_sndq_limit(conn);
+    uint32_t low = limit < SND_LOW ? limit : SND_LOW;
+    uint64_t node = tcp->cfg.snd_mem_max > tcp->snd_mem ? tcp->cfg.snd_mem_max - tcp->snd_mem : 0;
+    uint32_t own = queued < limit ? limit - queued : 0;
+
+    if (own <= node)
+        return own;
+    low = queued < low ? low - queued : 0;
+    return low > node ? low : (uint32_t)node;
 }

@@ -27,8 +27,6 @@ static void conn_init(struct hg_tcp *tcp, struct hg_tcp_conn *conn)
 {
     memset(conn, 0, sizeof *conn);
     conn->tcp = tcp;
-    conn->cold = &tcp->cold[conn - tcp->conns];
-    conn->reass.iv = conn->cold->ival;
     conn->sent.pool = &tcp->sent_pool;
     tcp_sent_reset(&conn->sent, 0);
     tcp_rack_init(&conn->rack);
@@ -44,23 +42,19 @@ int tcp_table_create(struct hg_tcp *tcp)
     tcp->slot_mask = slots - 1;
     tcp->slots = rte_zmalloc("tcp slots", slots * sizeof *tcp->slots, RTE_CACHE_LINE_SIZE);
     tcp->conns = rte_zmalloc("tcp conns", n * sizeof *tcp->conns, RTE_CACHE_LINE_SIZE);
-    /* Ordinary memory on purpose: pages are touched only by connections that lose segments. */
-    tcp->cold = calloc(n, sizeof *tcp->cold);
+    /* Ordinary memory on purpose: pages are touched only as far as connections are used. */
     tcp->trace = calloc(n, sizeof *tcp->trace);
     /* Counted so that buffers of half the usual size still fit. */
     tcp->rx_bufs_max = (uint32_t)(tcp->cfg.rcv_mem_max / 1024 + 64);
     int rc = tcp_rxblks_create(&tcp->rx_blocks, 2 * tcp->rx_bufs_max, n);
     rc = rc ? rc : tcp_sent_pool_create(&tcp->sent_pool, n < SENT_TABLES ? n : SENT_TABLES);
-    if (rc || !tcp->slots || !tcp->conns || !tcp->cold || !tcp->trace) {
+    rc = rc ? rc : tcp_ooo_pool_create(&tcp->ooo, tcp->cfg.ooo_conns_max);
+    if (rc || !tcp->slots || !tcp->conns || !tcp->trace) {
         tcp_table_destroy(tcp);
         return -ENOMEM;
     }
     TAILQ_INIT(&tcp->free);
     TAILQ_INIT(&tcp->time_wait);
-    for (uint32_t i = 0; i < n; i++) {
-        conn_init(tcp, &tcp->conns[i]);
-        TAILQ_INSERT_TAIL(&tcp->free, &tcp->conns[i], wait_link);
-    }
     return 0;
 }
 
@@ -68,10 +62,10 @@ void tcp_table_destroy(struct hg_tcp *tcp)
 {
     rte_free(tcp->slots);
     rte_free(tcp->conns);
-    free(tcp->cold);
     free(tcp->trace);
     tcp_rxblks_destroy(&tcp->rx_blocks);
     tcp_sent_pool_destroy(&tcp->sent_pool);
+    tcp_ooo_pool_destroy(&tcp->ooo);
 }
 
 struct hg_tcp_conn *tcp_table_find(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash)
@@ -132,19 +126,31 @@ static void table_remove(struct hg_tcp *tcp, const struct hg_tcp_conn *conn)
         tcp->last = NULL;
 }
 
+/* One that was used before, else the next that never was: memory is touched only as far as there
+ * are connections at once. */
+static struct hg_tcp_conn *take_free(struct hg_tcp *tcp)
+{
+    struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->free);
+
+    if (conn)
+        TAILQ_REMOVE(&tcp->free, conn, wait_link);
+    else if (tcp->conns_used < tcp->cfg.conns_max)
+        conn = &tcp->conns[tcp->conns_used++];
+    return conn;
+}
+
 struct hg_tcp_conn *tcp_conn_new(struct hg_tcp *tcp, const struct hg_flow *flow, uint32_t hash)
 {
     struct hg_tcp_conn *oldest = TAILQ_FIRST(&tcp->time_wait);
 
-    if (TAILQ_EMPTY(&tcp->free) && oldest) {
+    if (tcp->n_conns == tcp->cfg.conns_max && oldest) {
         tcp->count.time_wait_recycled++;
         tcp_conn_kill(oldest, 0);
     }
     /* Still empty when the service has not released the one that was recycled. */
-    struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->free);
+    struct hg_tcp_conn *conn = take_free(tcp);
     if (!conn)
         return NULL;
-    TAILQ_REMOVE(&tcp->free, conn, wait_link);
     conn_init(tcp, conn);
     conn->flags = TCP_F_IN_USE;
     conn->flow = *flow;
@@ -195,7 +201,8 @@ void tcp_conn_kill(struct hg_tcp_conn *conn, int error)
     table_remove(tcp, conn);
     hg_wheel_stop(&tcp->wheel, &conn->timer);
     tcp_sndq_drop(conn);
-    tcp_rxq_drop_ooo(conn);
+    tcp_ooo_drop(conn);
+    tcp_budget_release(conn);
     if ((conn->flags & TCP_F_OWNED) && !(conn->flags & TCP_F_RELEASED))
         tcp_event(conn, HG_TCP_EV_CLOSED);
     else

@@ -23,9 +23,11 @@ struct row {
     const char *name;
     struct hg_impair_cfg link; /* data direction; the ACK direction has its delay only */
     uint64_t bytes;
+    uint64_t ramp;     /* bytes at the start that the rate leaves out */
     uint64_t rate_min; /* bytes per second that must be reached */
     unsigned rto_max;  /* time-outs that are tolerated */
     bool no_sack;
+    uint32_t buf;      /* rcv_buf and snd_buf, bytes; 0: the default */
 };
 
 /* Rates for random loss p follow Mathis et al. 1997, MSS / RTT * 1.22 / sqrt(p), less a third. */
@@ -38,6 +40,13 @@ static const struct row rows[] = {
      .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 2500000},
      .bytes = 400000000,
      .rate_min = 100000000},
+    /* The product of bandwidth and delay is 12.5 MB, and both buffers begin with 64 KiB. */
+    {.name = "long fat pipe, 1 Gbit/s, 100 ms",
+     .link = {.delay = HG_MS(50), .rate = 125000000, .queue_bytes = 8000000},
+     .bytes = 1600000000,
+     .ramp = 400000000,
+     .rate_min = 112500000,
+     .buf = 18u << 20},
     {.name = "shallow queue, 100 Mbit/s, 20 ms",
      .link = {.delay = HG_MS(10), .rate = 12500000, .queue_bytes = 60000},
      .bytes = 60000000,
@@ -84,7 +93,7 @@ struct sim {
     struct hg_tcp *tcp[2];
     struct hg_tcp_conn *conn[2];
     struct rte_mempool *hdr, *clone, *data;
-    hg_ns now;
+    hg_ns now, ramp_at; /* when `ramp` bytes had come */
     uint64_t sent, got;
 };
 
@@ -156,6 +165,8 @@ static void transfer(struct sim *sim, const struct row *row)
         for (unsigned h = 0; h < 2; h++)
             deliver(sim, h);
         serve(sim, row->bytes);
+        if (sim->got <= row->ramp)
+            sim->ramp_at = sim->now;
         for (unsigned h = 0; h < 2; h++)
             hg_tcp_poll(sim->tcp[h], sim->now);
         hg_ns t = net_model_next(&sim->net);
@@ -186,6 +197,8 @@ static void start(struct sim *sim, const struct row *row, struct end end[2])
     for (unsigned h = 0; h < 2; h++) {
         struct hg_tcp_cfg cfg = {.conns_max = 2,
                                  .no_sack = row->no_sack,
+                                 .rcv_buf = row->buf,
+                                 .snd_buf = row->buf,
                                  .secret = {1, 2},
                                  .hdr_pool = sim->hdr,
                                  .clone_pool = sim->clone};
@@ -206,13 +219,13 @@ static bool run(const struct sim *pools, const struct row *row, uint64_t seed, b
     struct sim sim = *pools;
     struct end end[2];
 
-    sim.now = HG_SEC(1);
+    sim.now = sim.ramp_at = HG_SEC(1);
     net_model_init(&sim.net, seed, 32768, NULL);
     sim.net.link[0] = row->link;
     sim.net.link[1] = (struct hg_impair_cfg){.delay = row->link.delay};
     start(&sim, row, end);
     transfer(&sim, row);
-    double rate = (double)sim.got / ((double)(sim.now - HG_SEC(1)) / 1e9);
+    double rate = (double)(sim.got - row->ramp) / ((double)(sim.now - sim.ramp_at) / 1e9);
     uint64_t rto = counter(sim.tcp[0], "rto_retransmits");
     bool ok = sim.got >= row->bytes && rate >= (double)row->rate_min && rto <= row->rto_max;
     if (verbose || !ok)
@@ -246,7 +259,7 @@ static struct rte_mempool *make_pool(const char *name, unsigned n, uint16_t room
 
 int main(int argc, char **argv)
 {
-    char *eal[] = {"sim_tcp_goodput", "--no-huge",     "--no-shconf", "--no-pci", "-m", "128",
+    char *eal[] = {"sim_tcp_goodput", "--no-huge",     "--no-shconf", "--no-pci", "-m", "256",
                    "--no-telemetry",  "--log-level=4", NULL};
     static const struct option options[] = {{"seed", required_argument, NULL, 's'},
                                             {"verbose", no_argument, NULL, 'v'},
@@ -270,7 +283,7 @@ int main(int argc, char **argv)
     }
     struct sim pools = {.hdr = make_pool("hdr", 32767, RTE_PKTMBUF_HEADROOM + 64),
                         .clone = make_pool("clone", 32767, 0),
-                        .data = make_pool("data", 1023, RTE_PKTMBUF_HEADROOM + WRITE)};
+                        .data = make_pool("data", 4095, RTE_PKTMBUF_HEADROOM + WRITE)};
     for (unsigned i = 0; i < HG_ARRAY_LEN(rows); i++)
         failed += !run(&pools, &rows[i], seed, verbose);
     printf("sim_tcp_goodput: seed %lu, %u of %zu failed\n", seed, failed, HG_ARRAY_LEN(rows));

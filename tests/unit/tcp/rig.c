@@ -88,6 +88,9 @@ void rig_init(struct rig *rig, const struct hg_tcp_cfg *cfg)
     full.conns_max = full.conns_max ? full.conns_max : 16;
     full.rcv_buf = full.rcv_buf ? full.rcv_buf : 60000;
     full.snd_buf = full.snd_buf ? full.snd_buf : 100000;
+    /* Windows and buffers have their full size from the start unless a test is about that. */
+    full.init_rcv_wnd = full.init_rcv_wnd ? full.init_rcv_wnd : full.rcv_buf;
+    full.init_snd_buf = full.init_snd_buf ? full.init_snd_buf : full.snd_buf;
     full.mss = full.mss ? full.mss : RIG_MSS;
     full.secret[0] = 0x0123456789abcdefu;
     full.secret[1] = 0xfedcba9876543210u;
@@ -127,7 +130,7 @@ static struct hg_flow flow(void)
 static struct tcp_hdr build_hdr(const struct rig *rig, const struct rig_in *in)
 {
     struct tcp_hdr h = {
-        .sport = RIG_PEER_PORT,
+        .sport = in->port ? in->port : RIG_PEER_PORT,
         .dport = RIG_PORT,
         .seq = RIG_IRS + in->seq,
         .ack = in->flags & TCP_ACK ? rig->iss + in->ack : 0,
@@ -162,6 +165,7 @@ void rig_in_only(struct rig *rig, struct rig_in in)
     for (uint32_t i = 0; i < in.len; i++)
         p[i] = rig_byte(in.seq + i);
     struct hg_seg seg = {.kind = HG_SEG_TCP, .m = m, .flow = flow(), .ecn = in.ecn};
+    seg.flow.rport = h.sport;
     hg_tcp_input(rig->tcp, &seg, 1, rig->now);
 }
 

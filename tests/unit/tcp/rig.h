@@ -56,6 +56,7 @@ struct rig_in {
     uint32_t ts_val;          /* 0: the rig's clock */
     uint32_t ts_ecr;          /* 0: no echo */
     uint8_t ecn;              /* IP ECN bits */
+    uint16_t port;            /* the peer's; 0: RIG_PEER_PORT */
     bool no_ts;
 };
 

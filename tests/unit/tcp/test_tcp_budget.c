@@ -18,11 +18,17 @@ static void begin(void)
     memset(&tcp, 0, sizeof tcp);
     memset(conn, 0, sizeof conn);
     tcp.cfg.rcv_mem_max = MEMORY;
-    tcp.cfg.rcv_buf = tcp.level = BUFFER;
+    tcp.cfg.rcv_buf = BUFFER;
     tcp.cfg.rcv_low = LOW;
+    tcp.rx_bufs_max = UINT32_MAX;
+    TAILQ_INIT(&tcp.out);
+    TAILQ_INIT(&tcp.ooo.held);
+    tcp_budget_init(&tcp);
     for (unsigned i = 0; i < CONNS; i++) {
         conn[i].tcp = &tcp;
         conn[i].rcv_mss = 1460;
+        conn[i].rcv_space = BUFFER;
+        conn[i].state = TCP_ST_ESTABLISHED;
     }
     tcp_budget_clock(&tcp);
 }
@@ -80,7 +86,7 @@ static void test_many_share(void)
     CU_ASSERT(promised(1000) * 3 / 2 <= MEMORY);
     CU_ASSERT(promised(1000) * 3 / 2 >= MEMORY / 10 * 8); /* and it is used */
     for (unsigned i = 0; i < 1000; i++) {
-        CU_ASSERT_EQUAL(conn[i].promised, 21000); /* 36 MB / 1.5 * 7/8 / 1000 */
+        CU_ASSERT_EQUAL(conn[i].promised, 19694); /* (36 MB - reserve) / 1.5 * 15/16 / 1000 */
     }
 }
 
@@ -110,18 +116,123 @@ static void test_idle_ones_do_not_count(void)
     CU_ASSERT_EQUAL(tcp.era[0].promised + tcp.era[1].promised, 0);
 }
 
+/* Who wants little gets it, and what is left over is for the others. */
+static void test_modest_ones_leave_room(void)
+{
+    begin();
+    for (unsigned i = 10; i < 1000; i++)
+        conn[i].rcv_space = 10000;
+    turns(1000, 1);
+    for (unsigned k = 0; k < 3; k++) {
+        era();
+        turns(1000, 2);
+    }
+    for (unsigned i = 10; i < 1000; i++)
+        CU_ASSERT_EQUAL(conn[i].promised, 10000);
+    for (unsigned i = 0; i < 10; i++)
+        CU_ASSERT_EQUAL(conn[i].promised, 979423); /* (19694235 - 990 * 10000) / 10 */
+    CU_ASSERT(promised(1000) * 3 / 2 <= MEMORY);
+}
+
 static void test_full_memory(void)
 {
     begin();
-    tcp.rx_mem = MEMORY;
-    CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 0); /* really none left */
-    tcp.rx_mem = MEMORY - 1;
+    tcp.rx_mem = tcp.rx_soft;
+    CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 0);
+    CU_ASSERT_TRUE(tcp_budget_short(&tcp));
+    tcp_budget_ask(&conn[0]); /* the reserve */
     CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), LOW);
     conn[0].rxq_bytes = LOW - 100; /* the rest of a record */
     CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 100);
-    conn[0].rxq_bytes = BUFFER + 5;
+    conn[0].rcv_lowat = LOW - 50; /* the service knows more */
+    CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 50);
+    tcp.rx_mem = MEMORY;
+    CU_ASSERT_FALSE(tcp_budget_admit(&conn[0])); /* really none left */
+    tcp.rx_mem = MEMORY - 1;
+    CU_ASSERT_TRUE(tcp_budget_admit(&conn[0]));
+    conn[0].rxq_bytes = LOW;
+    CU_ASSERT_FALSE(tcp_budget_admit(&conn[0])); /* it has what it needs */
     tcp.rx_mem = 0;
+    conn[0].rxq_bytes = BUFFER + 5;
     CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 0);
+    tcp_budget_release(&conn[0]);
+}
+
+static void test_reserve_fits_its_grants(void)
+{
+    begin();
+    CU_ASSERT(tcp.grants_max > 1);
+    CU_ASSERT_EQUAL(MEMORY - tcp.rx_soft, (uint64_t)tcp.grants_max * 4 * LOW);
+    CU_ASSERT(tcp.rx_soft >= MEMORY / 8 * 7);
+    tcp.cfg.rcv_mem_max = 10000; /* less than one record */
+    tcp_budget_init(&tcp);
+    CU_ASSERT_EQUAL(tcp.grants_max, 1);
+    CU_ASSERT_EQUAL(tcp.rx_soft, 5000);
+}
+
+/* More ask than there are grants: each gets one in its turn, and never more at a time. */
+static void test_everybody_gets_its_turn(void)
+{
+    unsigned served = 0;
+
+    begin();
+    tcp.rx_mem = tcp.rx_soft;
+    for (unsigned i = 0; i < CONNS; i++) {
+        conn[i].rxq_bytes = 3000;
+        tcp_budget_ask(&conn[i]);
+        tcp_budget_ask(&conn[i]); /* asking twice is asking once */
+    }
+    CU_ASSERT_EQUAL(tcp.n_grants, tcp.grants_max);
+    for (unsigned i = 0; i < CONNS; i++) {
+        struct hg_tcp_conn *c = TAILQ_FIRST(&tcp.granted);
+        CU_ASSERT_PTR_EQUAL(c, &conn[i]); /* first come, first served */
+        c->rxq_bytes = LOW;
+        tcp_budget_consumed(c); /* nothing was read yet: it keeps the grant */
+        CU_ASSERT_EQUAL(c->grant, TCP_GRANT_HELD);
+        c->rxq_bytes = 0;
+        tcp_budget_consumed(c);
+        CU_ASSERT_EQUAL(c->grant, TCP_GRANT_NONE);
+        served++;
+        tcp_budget_poll(&tcp);
+        CU_ASSERT(tcp.n_grants <= tcp.grants_max);
+    }
+    CU_ASSERT_EQUAL(served, CONNS);
+    CU_ASSERT_EQUAL(tcp.n_grants, 0);
+    CU_ASSERT_TRUE(TAILQ_EMPTY(&tcp.waiting));
+}
+
+static void test_unused_grants_pass_on(void)
+{
+    begin();
+    tcp.rx_mem = tcp.rx_soft;
+    for (unsigned i = 0; i <= tcp.grants_max; i++)
+        tcp_budget_ask(&conn[i]);
+    struct hg_tcp_conn *last = &conn[tcp.grants_max];
+    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_WAITING);
+    conn[0].rxq_bytes = 5000; /* this one is at it, the next says nothing */
+    tcp.now += HG_MS(150);
+    tcp_budget_poll(&tcp);
+    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_WAITING);
+    tcp.now += HG_MS(50);
+    tcp_budget_poll(&tcp);
+    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_HELD);
+    CU_ASSERT_EQUAL(conn[0].grant, TCP_GRANT_HELD);
+    CU_ASSERT_EQUAL(conn[1].grant, TCP_GRANT_NONE);
+    CU_ASSERT_TRUE(last->flags & TCP_F_ACK_NOW); /* and it is told */
+}
+
+static void test_memory_back_serves_who_waits(void)
+{
+    begin();
+    tcp.rx_mem = tcp.rx_soft;
+    for (unsigned i = 0; i < CONNS; i++)
+        tcp_budget_ask(&conn[i]);
+    tcp.rx_mem = 0;
+    for (unsigned i = 0; i < CONNS; i++)
+        tcp_budget_poll(&tcp);
+    CU_ASSERT_TRUE(TAILQ_EMPTY(&tcp.waiting));
+    for (unsigned i = 0; i < CONNS; i++)
+        CU_ASSERT_TRUE(conn[i].grant == TCP_GRANT_HELD || conn[i].flags & TCP_F_ACK_NOW);
 }
 
 int main(void)
@@ -131,7 +242,12 @@ int main(void)
         {"many share", test_many_share},
         {"never more than there is", test_never_more_than_there_is},
         {"idle ones do not count", test_idle_ones_do_not_count},
+        {"modest ones leave room", test_modest_ones_leave_room},
         {"full memory", test_full_memory},
+        {"the reserve fits its grants", test_reserve_fits_its_grants},
+        {"everybody gets its turn", test_everybody_gets_its_turn},
+        {"unused grants pass on", test_unused_grants_pass_on},
+        {"memory back serves who waits", test_memory_back_serves_who_waits},
     };
     return suite_run("tcp_budget", tests, sizeof tests / sizeof tests[0]);
 }

@@ -77,29 +77,8 @@ static struct tcp_hdr syn(void)
 /* A segment of the peer that echoes the SYN-ACK's timestamp. */
 static void in(struct rig_in in)
 {
-    struct hg_flow f = {{{[10] = 0xff, 0xff, 10, 0, 0, 1}},
-                        {{[10] = 0xff, 0xff, 10, 0, 0, 2}},
-                        RIG_PORT,
-                        RIG_PEER_PORT};
-    struct tcp_hdr h = {.sport = RIG_PEER_PORT,
-                        .dport = RIG_PORT,
-                        .seq = RIG_IRS + in.seq,
-                        .ack = rig.iss + in.ack,
-                        .flags = in.flags,
-                        .wnd = in.wnd,
-                        .has = rig.options & TCP_HAS_TS && !in.no_ts ? TCP_HAS_TS : 0,
-                        .ts_val = rig.ts,
-                        .ts_ecr = echo};
-    struct rte_mbuf *m = rte_pktmbuf_alloc(rig.data);
-    struct hg_seg seg = {.kind = HG_SEG_TCP, .m = m, .flow = f};
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-    tcp_hdr_build((uint8_t *)rte_pktmbuf_append(m, (uint16_t)tcp_hdr_size(&h)), &h);
-    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)in.len);
-    for (uint32_t i = 0; i < in.len; i++)
-        p[i] = rig_byte(in.seq + i);
-    hg_tcp_input(rig.tcp, &seg, 1, rig.now);
-    rig_poll(&rig);
+    in.ts_ecr = echo;
+    rig_in(&rig, in);
 }
 
 static void final_ack(void)
