@@ -49,12 +49,14 @@ struct hg_tcp_cfg {
                              * listeners together [4096]; at the bound SYNs and the ACKs that end
                              * handshakes are dropped and counted */
     uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
-    uint32_t rcv_buf;       /* largest receive window of a connection, bytes [4 MiB] */
-    uint32_t init_rcv_wnd;  /* what it begins with, bytes; it grows as the service reads [64 KiB] */
-    uint32_t rcv_low; /* what a service may need as a whole to go on, bytes: however short memory
-                             * is, some connections at a time get this much [8 KiB] */
-    uint64_t rcv_mem_max; /* bytes of packet buffers held by all receive queues [256 MiB]; near it
-                             * windows shrink; at it out-of-order data is dropped first */
+    uint32_t rcv_buf;       /* largest receive window of a connection, bytes [4 MiB]; */
+    uint32_t init_rcv_wnd;  /* it begins with this and grows as the service reads [64 KiB] */
+    /* Bytes that a service may need as a whole to go on: short of memory, a connection is offered this
+     * or nothing, and some are always offered it [8 KiB] */
+    uint32_t rcv_low;
+    /* Bytes of packet buffers held by all receive queues, at least 8 * rcv_low. Near it windows
+     * shrink; at it out-of-order data is dropped first [256 MiB] */
+    uint64_t rcv_mem_max;
     /* Bounds of out-of-order data: connections that may hold any at once [conns_max, 4096 at most];
      * bytes of packet buffers of one [2 * rcv_buf + 512 KiB], and of all [3/4 of rcv_mem_max] */
     uint32_t ooo_conns_max;
@@ -76,10 +78,10 @@ struct hg_tcp_cfg {
     hg_ns keepalive_idle;            /* [75 s]; then every idle/5, five probes (RFC 1122 4.2.3.6) */
     hg_ns syn_timeout;               /* [10 s] a handshake that is not done by then is dropped */
     uint8_t syn_retries;             /* [5] */
-    uint8_t retries;    /* [12] retransmissions without progress before the connection dies */
-    hg_ns user_timeout; /* instead of retries: this long without progress, and the peer is told
-                             * so (RFC 5482) [0: as retries say, or as long as the peer asks for,
-                             * 100 s to an hour] */
+    uint8_t retries; /* [12] retransmissions without progress before the connection dies */
+    /* Instead of retries: this long without progress, and the peer is told so (RFC 5482) [0: as
+     * retries say, or as long as the peer asks for, 100 s to an hour] */
+    hg_ns user_timeout;
     bool no_timestamps, no_sack, no_wscale; /* for tests */
     bool closed_silent;             /* segments for ports that nobody listens on get no RST */
     bool no_cookies;                /* at half_open_max SYNs are dropped and counted */

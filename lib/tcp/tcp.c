@@ -70,6 +70,9 @@ static int check_cfg(const struct hg_tcp_cfg *cfg, struct hg_err *err)
     if (cfg->rcv_buf > RCV_BUF_LIMIT || cfg->snd_buf > SND_BUF_LIMIT)
         return hg_fail(err, -EINVAL, "tcp: rcv_buf and snd_buf must not be above %u bytes",
                        RCV_BUF_LIMIT);
+    if (cfg->rcv_mem_max < 8ull * cfg->rcv_low) /* tcp_budget.c */
+        return hg_fail(err, -EINVAL, "tcp: rcv_mem_max must be at least %lu bytes, 8 times rcv_low",
+                       8ul * cfg->rcv_low);
     if (cfg->mss && cfg->mss < TCP_MIN_MSS)
         return hg_fail(err, -EINVAL, "tcp: mss %u is below %u", cfg->mss, TCP_MIN_MSS);
     if (cfg->user_timeout && (cfg->user_timeout < HG_SEC(1) || cfg->user_timeout > HG_SEC(86400)))

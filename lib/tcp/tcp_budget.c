@@ -9,20 +9,27 @@
  * is set so that this fits for all that were active: those that want less than the level
  * (rcv_space, tcp_space.c) get what they want, the others share the rest.
  *
+ * Where less is left than the service waits for (missing()), a window is all of that or nothing:
+ * another beginning of a TLS record would only fill memory. Who gets nothing waits in a queue, those
+ * with something unread before the others, and is sent a window when memory is back.
+ *
  * Idle connections keep their promise but do not count: thousands of them would leave nothing for
- * the busy ones. If they all wake at once the memory fills with beginnings of TLS records of which
- * none is complete, so a part of it is a reserve: it takes data only of connections that hold a
- * grant. A grant is good for cfg.rcv_low bytes unread, what a service may need as a whole. There are
- * as many as the reserve has room for. One that is used goes back when the service has read what came
- * under it; one that is not used passes on after a while. Who asks in vain waits in a queue, and is
- * sent a window when its turn, or memory, has come.
+ * the busy ones. One that wakes is let in as far as there is room. If too many send at once all the
+ * same, or stop within a record, memory fills with beginnings of which none is complete. So a part of
+ * it is a reserve, which takes data only of connections that hold a grant. A grant is good for
+ * cfg.rcv_low bytes unread, what a service may need as a whole. It is for connections with
+ * something unread, since finishing frees memory, and is given only while all who hold one could still
+ * use it up (Dijkstra's banker). It ends when the service has read what came under it, or with a rest
+ * unread if that leaves room for the next one; when it was not used for a while, it passes on under
+ * the same condition.
  *
  * Invariants: (1) era[k].promised is the sum over the connections whose budget_era is era_now - k,
  * .active their number, .modest the sum of rcv_space of those of them that want no more than the
  * level, and .n_modest their number, for k = 0, 1; older ones are in no sum. (2) Data without a
- * grant never takes memory beyond rx_soft. (3) A connection with a grant can always have rcv_low bytes
- * unread: n_grants <= grants_max, and grants_max times what these may occupy is the reserve. So some
- * always get to finish, whatever the others hold.
+ * grant never takes memory beyond rx_soft, save in exchange for data out of order. (3) rx_mem and what
+ * the grants given may still take are together within rcv_mem_max. (4) While data waits beyond
+ * rx_soft, either someone holds a grant or there is room to give one. So some always get to finish,
+ * whatever the others hold. (3) and (4) take rcv_mem_max >= 8 * rcv_low.
  */
 #include "tcp_priv.h"
 
@@ -48,18 +55,24 @@ static uint64_t payload(uint64_t memory)
     return memory / 3 * 2;
 }
 
+/* Buffer memory that a grant may take. */
+static uint64_t grant_size(const struct hg_tcp *tcp)
+{
+    return (uint64_t)WORST_COST * tcp->cfg.rcv_low;
+}
+
 void tcp_budget_init(struct hg_tcp *tcp)
 {
-    uint64_t max = tcp->cfg.rcv_mem_max, each = (uint64_t)WORST_COST * tcp->cfg.rcv_low;
+    uint64_t max = tcp->cfg.rcv_mem_max, each = grant_size(tcp);
     uint64_t grants = max / 8 / each;
 
     grants = grants ? grants : 1;
-    uint64_t reserve = grants * each < max / 2 ? grants * each : max / 2;
     tcp->grants_max = (uint32_t)grants;
-    tcp->rx_soft = max - reserve;
+    tcp->rx_soft = max - grants * each;
     tcp->level = tcp->cfg.rcv_buf;
     TAILQ_INIT(&tcp->granted);
     TAILQ_INIT(&tcp->waiting);
+    TAILQ_INIT(&tcp->begun);
 }
 
 /* ---- the sum of promises ---- */
@@ -86,7 +99,7 @@ void tcp_budget_promise(struct hg_tcp_conn *conn)
 
     forget(conn);
     conn->budget_era = tcp->era_now;
-    conn->promised = wnd > conn->ooo_bytes ? wnd - conn->ooo_bytes : 0; /* those have arrived */
+    conn->promised = wnd;
     conn->counted = 1;
     conn->modest = conn->rcv_space <= tcp->level ? conn->rcv_space : 0;
     tcp->era[0].promised += conn->promised;
@@ -147,6 +160,8 @@ static void leave(struct hg_tcp_conn *conn)
 
     if (conn->grant == TCP_GRANT_WAITING) {
         TAILQ_REMOVE(&tcp->waiting, conn, grant_link);
+    } else if (conn->grant == TCP_GRANT_BEGUN) {
+        TAILQ_REMOVE(&tcp->begun, conn, grant_link);
     } else if (conn->grant == TCP_GRANT_HELD) {
         TAILQ_REMOVE(&tcp->granted, conn, grant_link);
         tcp->n_grants--;
@@ -156,17 +171,29 @@ static void leave(struct hg_tcp_conn *conn)
 
 static void enter_queue(struct hg_tcp_conn *conn)
 {
-    if (conn->grant != TCP_GRANT_NONE)
+    enum tcp_grant kind = conn->rxq_bytes ? TCP_GRANT_BEGUN : TCP_GRANT_WAITING;
+    struct hg_tcp *tcp = conn->tcp;
+
+    if (conn->grant >= kind)
         return;
-    conn->grant = TCP_GRANT_WAITING;
-    TAILQ_INSERT_TAIL(&conn->tcp->waiting, conn, grant_link);
+    leave(conn);
+    conn->grant = (uint8_t)kind;
+    if (kind == TCP_GRANT_BEGUN)
+        TAILQ_INSERT_TAIL(&tcp->begun, conn, grant_link);
+    else
+        TAILQ_INSERT_TAIL(&tcp->waiting, conn, grant_link);
 }
 
-/* What came under the grant is read, or nothing came: no more is held than before it. A segment
- * more does not matter. */
-static bool is_settled(const struct hg_tcp_conn *conn)
+/* The reserve is enough for n grants, none of them used yet. */
+static bool has_room_for(const struct hg_tcp *tcp, uint32_t n)
 {
-    return conn->rxq_bytes <= conn->grant_base || conn->rxq_bytes <= conn->rcv_mss;
+    return tcp->rx_mem + n * grant_size(tcp) <= tcp->cfg.rcv_mem_max;
+}
+
+/* The grant may end: no more is held than before it, or the next one has room beside the rest. */
+static bool may_end(const struct hg_tcp_conn *conn)
+{
+    return conn->rxq_bytes <= conn->grant_base || has_room_for(conn->tcp, conn->tcp->n_grants);
 }
 
 /* Takes a grant from a connection that does not use it. */
@@ -176,7 +203,7 @@ static bool revoke_one(struct hg_tcp *tcp)
         struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->granted);
         if (tcp->now - conn->grant_at < GRANT_UNUSED)
             return false;
-        if (is_settled(conn)) {
+        if (may_end(conn)) {
             leave(conn);
             return true;
         }
@@ -188,11 +215,14 @@ static bool revoke_one(struct hg_tcp *tcp)
     return false;
 }
 
+/* Only what is begun gets a grant: to finish it frees memory, to begin something else does not. */
 static bool give(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
+    bool room =
+        !tcp->n_grants || (tcp->n_grants < tcp->grants_max && has_room_for(tcp, tcp->n_grants + 1));
 
-    if (tcp->n_grants >= tcp->grants_max && !revoke_one(tcp))
+    if (!conn->rxq_bytes || (!room && !revoke_one(tcp)))
         return false;
     leave(conn);
     conn->grant = TCP_GRANT_HELD;
@@ -204,22 +234,30 @@ static bool give(struct hg_tcp_conn *conn)
     return true;
 }
 
+/* Bytes that may still be promised. Where that is less than the service waits for, promises are
+ * counted by half: mostly they do not come in all at once, and if they do there is the reserve. */
 static uint64_t free_room(const struct hg_tcp_conn *conn)
 {
     const struct hg_tcp *tcp = conn->tcp;
     uint64_t others = tcp->era[0].promised + tcp->era[1].promised;
+    /* What is held out of order is within the promises already, and gives way in any case. */
+    uint64_t held = tcp->rx_mem - tcp->ooo.mem;
+    uint32_t more = missing(conn);
 
     if (tcp->era_now - conn->budget_era < 2)
         others -= conn->promised;
-    uint64_t used = tcp->rx_mem + cost(others);
-    return used < tcp->rx_soft ? payload(tcp->rx_soft - used) : 0;
+    uint64_t used = held + cost(others), likely_used = held + cost(others + more) / 2;
+    uint64_t room = used < tcp->rx_soft ? payload(tcp->rx_soft - used) : 0;
+    if (room < more)
+        room = likely_used < tcp->rx_soft ? more : 0;
+    return room;
 }
 
 void tcp_budget_ask(struct hg_tcp_conn *conn)
 {
     uint32_t more = missing(conn);
 
-    if (conn->grant != TCP_GRANT_NONE || conn->rcv_adv - conn->rcv_nxt >= more ||
+    if (conn->grant == TCP_GRANT_HELD || conn->rcv_adv - conn->rcv_nxt >= more ||
         conn->state < TCP_ST_ESTABLISHED || conn->state > TCP_ST_FIN_WAIT_2 ||
         free_room(conn) >= more)
         return;
@@ -229,20 +267,28 @@ void tcp_budget_ask(struct hg_tcp_conn *conn)
 
 void tcp_budget_consumed(struct hg_tcp_conn *conn)
 {
-    if (unlikely(conn->grant == TCP_GRANT_HELD) && is_settled(conn))
+    if (unlikely(conn->grant == TCP_GRANT_HELD) && may_end(conn))
         leave(conn);
 }
 
 void tcp_budget_poll(struct hg_tcp *tcp)
 {
+    uint64_t handed = 0; /* in this call: their windows count once they are sent */
+    struct hg_tcp_conn *conn;
+
     for (unsigned i = 0; i < SERVED_PER_POLL; i++) {
-        struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->waiting);
+        conn = TAILQ_FIRST(&tcp->begun);
+        if (!conn)
+            conn = TAILQ_FIRST(&tcp->waiting);
         if (!conn)
             return;
-        if (free_room(conn) >= missing(conn))
+        uint32_t more = missing(conn);
+        if (free_room(conn) >= handed + more) {
             leave(conn);
-        else if (!give(conn))
+            handed += more;
+        } else if (!give(conn)) {
             return;
+        }
         tcp_output_ack_now(conn);
     }
 }
@@ -254,18 +300,26 @@ bool tcp_budget_short(const struct hg_tcp *tcp)
     return tcp->rx_mem >= tcp->rx_soft || tcp->rx_bufs >= tcp->rx_bufs_max / 8 * 7;
 }
 
+/* An idle connection wakes up: what it was promised is in no sum, and may not fit any more. */
+static bool begins_without_room(const struct hg_tcp_conn *conn)
+{
+    return !conn->rxq_bytes && conn->tcp->era_now - conn->budget_era >= 2 && !free_room(conn);
+}
+
 bool tcp_budget_admit(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
 
+    if (!tcp_budget_short(tcp))
+        return !begins_without_room(conn);
     if (tcp->rx_mem >= tcp->cfg.rcv_mem_max || tcp->rx_bufs >= tcp->rx_bufs_max)
         return tcp_ooo_reclaim(conn) && tcp->rx_mem < tcp->cfg.rcv_mem_max;
     if (tcp_ooo_reclaim(conn)) /* in exchange */
         return true;
-    if (conn->grant != TCP_GRANT_HELD && !give(conn)) {
-        enter_queue(conn);
+    /* Refused, it does not wait in the queue: its window is open, so that no news from us would make
+     * the peer send again before its timer does. */
+    if (conn->grant != TCP_GRANT_HELD && !give(conn))
         return false;
-    }
     if (conn->rxq_bytes >= tcp->cfg.rcv_low)
         return false;
     conn->grant_at = tcp->now;
@@ -278,7 +332,7 @@ uint32_t tcp_budget_window(const struct hg_tcp_conn *conn)
 {
     uint32_t most = conn->tcp->level < conn->rcv_space ? conn->tcp->level : conn->rcv_space;
     uint32_t wnd = most > conn->rxq_bytes ? most - conn->rxq_bytes : 0;
-    uint64_t room = free_room(conn);
+    uint64_t room = free_room(conn); /* all that the service waits for, or nothing */
 
     wnd = wnd < room ? wnd : (uint32_t)room;
     if (unlikely(conn->grant == TCP_GRANT_HELD) && wnd < missing(conn))

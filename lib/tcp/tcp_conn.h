@@ -111,7 +111,7 @@ struct tcp_limits {
 };
 
 /* A connection's place in tcp_budget.c's reserve. */
-enum tcp_grant { TCP_GRANT_NONE, TCP_GRANT_WAITING, TCP_GRANT_HELD };
+enum tcp_grant { TCP_GRANT_NONE, TCP_GRANT_WAITING, TCP_GRANT_BEGUN, TCP_GRANT_HELD };
 
 /* Deadlines. What TCP_T_LIFE ends depends on the state: see tcp_timer.c. */
 enum tcp_timer_kind { TCP_T_RTX, TCP_T_LOSS, TCP_T_DELACK, TCP_T_LIFE, TCP_T_RETRY, TCP_T_COUNT };
@@ -178,7 +178,7 @@ struct hg_tcp_conn {
     uint8_t grant;                         /* enum tcp_grant */
     uint32_t grant_base;                   /* unread bytes when the grant was given, */
     hg_ns grant_at;                        /* and when that was or it was last used */
-    TAILQ_ENTRY(hg_tcp_conn) grant_link;   /* tcp->waiting or tcp->granted */
+    TAILQ_ENTRY(hg_tcp_conn) grant_link;   /* tcp->waiting, begun or granted */
     uint32_t rcv_space;                    /* window and unread data it can make use of, bytes */
     uint32_t space_seq, space_last; /* tcp_space.c: read up to there when the period began; */
     hg_ns space_at, rcv_rtt;        /* bytes of the one before; its begin; 0: unknown */
@@ -275,7 +275,8 @@ struct hg_tcp {
     uint64_t rx_soft; /* rx_mem from which on only connections with a grant add to it, bytes */
     uint32_t grants_max, n_grants;
     struct tcp_conn_list granted; /* the one used least recently first */
-    struct tcp_conn_list waiting; /* for a grant, or for memory; oldest first */
+    struct tcp_conn_list waiting; /* for memory: nothing unread; oldest first */
+    struct tcp_conn_list begun;   /* for memory or a grant: something unread; oldest first */
     uint64_t snd_mem;             /* payload bytes in all send queues */
     struct tcp_era era[2];        /* tcp_budget.c: this one and the one before */
     uint32_t era_now, level;

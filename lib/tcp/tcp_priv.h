@@ -89,7 +89,12 @@ void tcp_budget_poll(struct hg_tcp *tcp);
 void tcp_budget_promise(struct hg_tcp_conn *conn);
 /* What is left of the memory is the reserve, or nothing: out-of-order data has to stay out. */
 bool tcp_budget_short(const struct hg_tcp *tcp);
-/* When it is: whether a segment that is next in order is taken. Makes room if it can. */
+/* Half of that point is reached: tcp_budget_admit() has to be asked. */
+static inline bool tcp_budget_tight(const struct hg_tcp *tcp)
+{
+    return tcp->rx_mem >= tcp->rx_soft / 2 || tcp->rx_bufs >= tcp->rx_bufs_max / 2;
+}
+/* Whether a segment that is next in order is taken when memory is tight. Makes room if it can. */
 bool tcp_budget_admit(struct hg_tcp_conn *conn);
 /* The connection is gone. */
 void tcp_budget_release(struct hg_tcp_conn *conn);

@@ -150,7 +150,7 @@ bool tcp_rxq_in_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     struct hg_tcp *tcp = conn->tcp;
 
-    if (unlikely(tcp_budget_short(tcp)) && !tcp_budget_admit(conn)) {
+    if (unlikely(tcp_budget_tight(tcp)) && !tcp_budget_admit(conn)) {
         tcp_trace(conn, TCP_TR_MEM_DROP, s->seq - conn->irs, s->len);
         tcp->count.rx_mem_drop++;
         return false;

@@ -100,14 +100,15 @@ static void shard_start(void)
 
 static void world_make(void)
 {
-    struct relay_cfg cable = {.seed = sim.seed, .delay = HG_US(500), .pool = sim.pool};
+    struct relay_cfg cable = {.seed = sim.seed, .pool = sim.pool};
     struct hg_stack_cfg stack = {.mac = {0x02, 0, 0, 0, 0, 0x02}, .bufs = 1023};
     struct hg_wire_cfg wire = {"sim", 1, 1500, 4096};
     struct hg_err err = {""};
 
-    cable.loss = (unsigned)(sim_rand(&sim.rand) % 4) * 100;
-    cable.dup = (unsigned)(sim_rand(&sim.rand) % 2) * 100;
-    cable.jitter = HG_US(sim_rand(&sim.rand) % 1000);
+    cable.path.delay = HG_US(500);
+    cable.path.loss_ppm = (uint32_t)(sim_rand(&sim.rand) % 4) * 10000;
+    cable.path.dup_ppm = (uint32_t)(sim_rand(&sim.rand) % 2) * 10000;
+    cable.path.jitter = HG_US(sim_rand(&sim.rand) % 1000);
     must(hg_port_wire_pair(&wire, sim.node_wire, &err), &err, __LINE__);
     must(hg_port_wire_pair(&wire, sim.client_wire, &err), &err, __LINE__);
     sim.relay = relay_create(&cable, (struct hg_port *[]){sim.client_wire[1], sim.node_wire[1]});

@@ -140,9 +140,12 @@ static void test_full_memory(void)
     tcp.rx_mem = tcp.rx_soft;
     CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 0);
     CU_ASSERT_TRUE(tcp_budget_short(&tcp));
-    tcp_budget_ask(&conn[0]); /* the reserve */
-    CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), LOW);
-    conn[0].rxq_bytes = LOW - 100; /* the rest of a record */
+    tcp_budget_ask(&conn[0]); /* nothing begun: it waits */
+    CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 0);
+    CU_ASSERT_EQUAL(conn[0].grant, TCP_GRANT_WAITING);
+    conn[0].rxq_bytes = LOW - 100; /* the rest of a record: from the reserve */
+    tcp_budget_ask(&conn[0]);
+    CU_ASSERT_EQUAL(conn[0].grant, TCP_GRANT_HELD);
     CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 100);
     conn[0].rcv_lowat = LOW - 50; /* the service knows more */
     CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 50);
@@ -164,17 +167,16 @@ static void test_reserve_fits_its_grants(void)
     CU_ASSERT(tcp.grants_max > 1);
     CU_ASSERT_EQUAL(MEMORY - tcp.rx_soft, (uint64_t)tcp.grants_max * 4 * LOW);
     CU_ASSERT(tcp.rx_soft >= MEMORY / 8 * 7);
-    tcp.cfg.rcv_mem_max = 10000; /* less than one record */
+    tcp.cfg.rcv_mem_max = 8 * LOW; /* the least that is allowed */
     tcp_budget_init(&tcp);
     CU_ASSERT_EQUAL(tcp.grants_max, 1);
-    CU_ASSERT_EQUAL(tcp.rx_soft, 5000);
+    CU_ASSERT_EQUAL(tcp.rx_soft, 4 * LOW);
+    CU_ASSERT_EQUAL(tcp_budget_window(&conn[0]), 4 * LOW / 3 * 2); /* more than LOW */
 }
 
-/* More ask than there are grants: each gets one in its turn, and never more at a time. */
-static void test_everybody_gets_its_turn(void)
+/* Memory is full up to the reserve and every connection has begun a record. */
+static void all_begun(void)
 {
-    unsigned served = 0;
-
     begin();
     tcp.rx_mem = tcp.rx_soft;
     for (unsigned i = 0; i < CONNS; i++) {
@@ -182,38 +184,67 @@ static void test_everybody_gets_its_turn(void)
         tcp_budget_ask(&conn[i]);
         tcp_budget_ask(&conn[i]); /* asking twice is asking once */
     }
+}
+
+/* More ask than there are grants: each gets one in its turn, and never more at a time. */
+static void test_everybody_gets_its_turn(void)
+{
+    all_begun();
     CU_ASSERT_EQUAL(tcp.n_grants, tcp.grants_max);
     for (unsigned i = 0; i < CONNS; i++) {
         struct hg_tcp_conn *c = TAILQ_FIRST(&tcp.granted);
-        CU_ASSERT_PTR_EQUAL(c, &conn[i]); /* first come, first served */
-        c->rxq_bytes = LOW;
-        tcp_budget_consumed(c); /* nothing was read yet: it keeps the grant */
-        CU_ASSERT_EQUAL(c->grant, TCP_GRANT_HELD);
-        c->rxq_bytes = 0;
+        CU_ASSERT_PTR_EQUAL_FATAL(c, &conn[i]); /* first come, first served */
+        c->rxq_bytes = 0;                       /* it is done, and others fill the memory at once */
         tcp_budget_consumed(c);
         CU_ASSERT_EQUAL(c->grant, TCP_GRANT_NONE);
-        served++;
         tcp_budget_poll(&tcp);
         CU_ASSERT(tcp.n_grants <= tcp.grants_max);
     }
-    CU_ASSERT_EQUAL(served, CONNS);
     CU_ASSERT_EQUAL(tcp.n_grants, 0);
-    CU_ASSERT_TRUE(TAILQ_EMPTY(&tcp.waiting));
+    CU_ASSERT_TRUE(TAILQ_EMPTY(&tcp.begun));
+}
+
+/* What is left unread stays in the reserve; a grant ends so only while another has room. */
+static void test_rests_do_not_eat_the_reserve(void)
+{
+    unsigned ended = 0;
+
+    all_begun();
+    for (unsigned i = 0; i < CONNS && tcp.n_grants; i++) {
+        struct hg_tcp_conn *c = TAILQ_FIRST(&tcp.granted);
+        c->rxq_bytes = LOW;
+        tcp.rx_mem += 4 * (LOW - 3000);
+        tcp_budget_consumed(c);
+        if (c->grant == TCP_GRANT_HELD) { /* it goes on to the end */
+            c->rxq_bytes = 0;
+            tcp.rx_mem -= 4 * (uint64_t)LOW;
+            tcp_budget_consumed(c);
+        } else {
+            ended++;
+        }
+        tcp_budget_poll(&tcp);
+        CU_ASSERT(tcp.rx_mem + (uint64_t)tcp.n_grants * 4 * LOW <= MEMORY + 4 * LOW);
+    }
+    CU_ASSERT(ended > 0 && ended < CONNS / 2);
+    CU_ASSERT_TRUE(TAILQ_EMPTY(&tcp.begun));
 }
 
 static void test_unused_grants_pass_on(void)
 {
     begin();
     tcp.rx_mem = tcp.rx_soft;
-    for (unsigned i = 0; i <= tcp.grants_max; i++)
+    for (unsigned i = 0; i <= tcp.grants_max; i++) {
+        conn[i].rxq_bytes = 3000;
         tcp_budget_ask(&conn[i]);
+    }
     struct hg_tcp_conn *last = &conn[tcp.grants_max];
-    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_WAITING);
+    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_BEGUN);
     conn[0].rxq_bytes = 5000; /* this one is at it, the next says nothing */
     tcp.now += HG_MS(150);
     tcp_budget_poll(&tcp);
-    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_WAITING);
+    CU_ASSERT_EQUAL(last->grant, TCP_GRANT_BEGUN);
     tcp.now += HG_MS(50);
+    tcp.rx_mem = MEMORY - 1; /* no room for a rest */
     tcp_budget_poll(&tcp);
     CU_ASSERT_EQUAL(last->grant, TCP_GRANT_HELD);
     CU_ASSERT_EQUAL(conn[0].grant, TCP_GRANT_HELD);
@@ -246,6 +277,7 @@ int main(void)
         {"full memory", test_full_memory},
         {"the reserve fits its grants", test_reserve_fits_its_grants},
         {"everybody gets its turn", test_everybody_gets_its_turn},
+        {"rests do not eat the reserve", test_rests_do_not_eat_the_reserve},
         {"unused grants pass on", test_unused_grants_pass_on},
         {"memory back serves who waits", test_memory_back_serves_who_waits},
     };

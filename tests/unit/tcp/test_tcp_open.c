@@ -457,6 +457,8 @@ static void test_bad_configuration(void)
     CU_ASSERT_EQUAL(hg_tcp_create(&bad, &env, 0, &tcp, &err), -EINVAL);
     bad = (struct hg_tcp_cfg){.hdr_pool = rig.hdr, .clone_pool = rig.clone, .mss = 20};
     CU_ASSERT_EQUAL(hg_tcp_create(&bad, &env, 0, &tcp, &err), -EINVAL);
+    bad = (struct hg_tcp_cfg){.hdr_pool = rig.hdr, .clone_pool = rig.clone, .rcv_mem_max = 60000};
+    CU_ASSERT_EQUAL(hg_tcp_create(&bad, &env, 0, &tcp, &err), -EINVAL);
     bad = (struct hg_tcp_cfg){.hdr_pool = rig.hdr, .clone_pool = rig.clone, .rcv_buf = 1u << 30};
     CU_ASSERT_EQUAL(hg_tcp_create(&bad, &env, 0, &tcp, &err), -EINVAL);
     bad = (struct hg_tcp_cfg){
