@@ -125,7 +125,7 @@ void hg_tcp_destroy(struct hg_tcp *tcp)
         else
             tcp_conn_free(c);
     }
-    assert(!tcp->rx_mem && !tcp->ooo.mem && !tcp->snd_mem && !tcp->n_grants &&
+    assert(!tcp->rx_mem && !tcp->ooo.mem && !tcp->snd_mem && !tcp->grants_mem &&
            !tcp->era[0].promised && !tcp->wheel.armed);
     tcp_table_destroy(tcp);
     rte_free(tcp);

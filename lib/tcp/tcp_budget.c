@@ -16,20 +16,19 @@
  * Idle connections keep their promise but do not count: thousands of them would leave nothing for
  * the busy ones. One that wakes is let in as far as there is room. If too many send at once all the
  * same, or stop within a record, memory fills with beginnings of which none is complete. So a part of
- * it is a reserve, which takes data only of connections that hold a grant. A grant is good for
- * cfg.rcv_low bytes unread, what a service may need as a whole. It is for connections with
- * something unread, since finishing frees memory, and is given only while all who hold one could still
- * use it up (Dijkstra's banker). It ends when the service has read what came under it, or with a rest
- * unread if that leaves room for the next one; when it was not used for a while, it passes on under
- * the same condition.
+ * it is a reserve, which takes data only of connections that hold a grant: for as many bytes as its
+ * service still waits for. It is for connections with something unread, since finishing frees memory,
+ * and is given only while all who hold one could still use it up (Dijkstra's banker). It ends when the
+ * service has read what came under it, or with a rest unread if that leaves room for the next one; when
+ * it was not used for a while, it passes on under the same condition.
  *
  * Invariants: (1) era[k].promised is the sum over the connections whose budget_era is era_now - k,
  * .active their number, .modest the sum of rcv_space of those of them that want no more than the
  * level, and .n_modest their number, for k = 0, 1; older ones are in no sum. (2) Data without a
  * grant never takes memory beyond rx_soft, save in exchange for data out of order. (3) rx_mem and what
  * the grants given may still take are together within rcv_mem_max. (4) While data waits beyond
- * rx_soft, either someone holds a grant or there is room to give one. So some always get to finish,
- * whatever the others hold. (3) and (4) take rcv_mem_max >= 8 * rcv_low.
+ * rx_soft, either someone holds a grant or there is room to give the largest. So some always get to
+ * finish, whatever the others hold. (3) and (4) take rcv_mem_max >= 8 * rcv_low.
  */
 #include "tcp_priv.h"
 
@@ -55,20 +54,11 @@ static uint64_t payload(uint64_t memory)
     return memory / 3 * 2;
 }
 
-/* Buffer memory that a grant may take. */
-static uint64_t grant_size(const struct hg_tcp *tcp)
-{
-    return (uint64_t)WORST_COST * tcp->cfg.rcv_low;
-}
-
 void tcp_budget_init(struct hg_tcp *tcp)
 {
-    uint64_t max = tcp->cfg.rcv_mem_max, each = grant_size(tcp);
-    uint64_t grants = max / 8 / each;
+    uint64_t max = tcp->cfg.rcv_mem_max, least = (uint64_t)WORST_COST * tcp->cfg.rcv_low;
 
-    grants = grants ? grants : 1;
-    tcp->grants_max = (uint32_t)grants;
-    tcp->rx_soft = max - grants * each;
+    tcp->rx_soft = max - (max / 8 > least ? max / 8 : least);
     tcp->level = tcp->cfg.rcv_buf;
     TAILQ_INIT(&tcp->granted);
     TAILQ_INIT(&tcp->waiting);
@@ -164,7 +154,7 @@ static void leave(struct hg_tcp_conn *conn)
         TAILQ_REMOVE(&tcp->begun, conn, grant_link);
     } else if (conn->grant == TCP_GRANT_HELD) {
         TAILQ_REMOVE(&tcp->granted, conn, grant_link);
-        tcp->n_grants--;
+        tcp->grants_mem -= (uint64_t)WORST_COST * conn->grant_size;
     }
     conn->grant = TCP_GRANT_NONE;
 }
@@ -184,16 +174,19 @@ static void enter_queue(struct hg_tcp_conn *conn)
         TAILQ_INSERT_TAIL(&tcp->waiting, conn, grant_link);
 }
 
-/* The reserve is enough for n grants, none of them used yet. */
-static bool has_room_for(const struct hg_tcp *tcp, uint32_t n)
+/* The reserve has room for `bytes` of payload beside what the grants may still take. */
+static bool has_room_for(const struct hg_tcp *tcp, uint32_t bytes)
 {
-    return tcp->rx_mem + n * grant_size(tcp) <= tcp->cfg.rcv_mem_max;
+    return tcp->rx_mem + tcp->grants_mem + (uint64_t)WORST_COST * bytes <= tcp->cfg.rcv_mem_max;
 }
 
-/* The grant may end: no more is held than before it, or the next one has room beside the rest. */
-static bool may_end(const struct hg_tcp_conn *conn)
+/* Without this grant the largest one would have room, although what came under it is unread. */
+static bool rest_fits(const struct hg_tcp_conn *conn)
 {
-    return conn->rxq_bytes <= conn->grant_base || has_room_for(conn->tcp, conn->tcp->n_grants);
+    const struct hg_tcp *tcp = conn->tcp;
+    uint64_t others = tcp->grants_mem - (uint64_t)WORST_COST * conn->grant_size;
+
+    return tcp->rx_mem + others + (uint64_t)WORST_COST * tcp->cfg.rcv_low <= tcp->cfg.rcv_mem_max;
 }
 
 /* Takes a grant from a connection that does not use it. */
@@ -203,7 +196,7 @@ static bool revoke_one(struct hg_tcp *tcp)
         struct hg_tcp_conn *conn = TAILQ_FIRST(&tcp->granted);
         if (tcp->now - conn->grant_at < GRANT_UNUSED)
             return false;
-        if (may_end(conn)) {
+        if (conn->rxq_bytes <= conn->grant_base || rest_fits(conn)) {
             leave(conn);
             return true;
         }
@@ -219,17 +212,20 @@ static bool revoke_one(struct hg_tcp *tcp)
 static bool give(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
-    bool room =
-        !tcp->n_grants || (tcp->n_grants < tcp->grants_max && has_room_for(tcp, tcp->n_grants + 1));
+    uint32_t size = missing(conn);
 
-    if (!conn->rxq_bytes || (!room && !revoke_one(tcp)))
+    if (!conn->rxq_bytes)
+        return false;
+    if (!has_room_for(tcp, size) && !TAILQ_EMPTY(&tcp->granted) &&
+        (!revoke_one(tcp) || !has_room_for(tcp, size)))
         return false;
     leave(conn);
     conn->grant = TCP_GRANT_HELD;
     conn->grant_base = conn->rxq_bytes;
+    conn->grant_size = size;
     conn->grant_at = tcp->now;
     TAILQ_INSERT_TAIL(&tcp->granted, conn, grant_link);
-    tcp->n_grants++;
+    tcp->grants_mem += (uint64_t)WORST_COST * size;
     tcp->count.rx_grants++;
     return true;
 }
@@ -267,7 +263,10 @@ void tcp_budget_ask(struct hg_tcp_conn *conn)
 
 void tcp_budget_consumed(struct hg_tcp_conn *conn)
 {
-    if (unlikely(conn->grant == TCP_GRANT_HELD) && may_end(conn))
+    if (likely(conn->grant != TCP_GRANT_HELD))
+        return;
+    /* A rest of a segment takes the one buffer that there was before at least. */
+    if (conn->rxq_bytes <= conn->grant_base || conn->rxq_bytes <= conn->rcv_mss || rest_fits(conn))
         leave(conn);
 }
 
@@ -320,7 +319,7 @@ bool tcp_budget_admit(struct hg_tcp_conn *conn)
      * the peer send again before its timer does. */
     if (conn->grant != TCP_GRANT_HELD && !give(conn))
         return false;
-    if (conn->rxq_bytes >= tcp->cfg.rcv_low)
+    if (conn->rxq_bytes >= conn->grant_base + conn->grant_size)
         return false;
     conn->grant_at = tcp->now;
     TAILQ_REMOVE(&tcp->granted, conn, grant_link);

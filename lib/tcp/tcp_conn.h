@@ -176,8 +176,8 @@ struct hg_tcp_conn {
     uint32_t promised, modest, budget_era; /* tcp_budget.c: as in the sums of that era, */
     uint8_t counted;                       /* 1: it is in them */
     uint8_t grant;                         /* enum tcp_grant */
-    uint32_t grant_base;                   /* unread bytes when the grant was given, */
-    hg_ns grant_at;                        /* and when that was or it was last used */
+    uint32_t grant_base, grant_size;       /* unread bytes when it was given; for how many more */
+    hg_ns grant_at;                        /* when that was, or it was last used */
     TAILQ_ENTRY(hg_tcp_conn) grant_link;   /* tcp->waiting, begun or granted */
     uint32_t rcv_space;                    /* window and unread data it can make use of, bytes */
     uint32_t space_seq, space_last; /* tcp_space.c: read up to there when the period began; */
@@ -272,8 +272,8 @@ struct hg_tcp {
     struct tcp_pmtu_entry pmtu[TCP_PMTU_CACHE];
     uint32_t n_pmtu; /* entries that were ever used */
     struct tcp_ooo_pool ooo;
-    uint64_t rx_soft; /* rx_mem from which on only connections with a grant add to it, bytes */
-    uint32_t grants_max, n_grants;
+    uint64_t rx_soft;    /* rx_mem from which on only connections with a grant add to it, bytes */
+    uint64_t grants_mem; /* what the grants given may take of it at most, bytes */
     struct tcp_conn_list granted; /* the one used least recently first */
     struct tcp_conn_list waiting; /* for memory: nothing unread; oldest first */
     struct tcp_conn_list begun;   /* for memory or a grant: something unread; oldest first */

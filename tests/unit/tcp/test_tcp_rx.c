@@ -383,7 +383,7 @@ static void test_memory_pressure_shrinks_windows(void)
     rig_poll(&rig);
     hg_tcp_conn_info(rig.conn, &info);
     CU_ASSERT(20001 + info.rcv_wnd >= edge);
-    CU_ASSERT_EQUAL(info.rcv_wnd, 33840); /* 15/16 of what 54160 bytes of buffers hold */
+    CU_ASSERT_EQUAL(info.rcv_wnd, 32805); /* 15/16 of what 52500 bytes of buffers hold */
     rig_fini(&rig);
 }
 
