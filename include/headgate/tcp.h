@@ -49,6 +49,8 @@ struct hg_tcp_cfg {
                              * listeners together [4096]; at the bound SYNs and the ACKs that end
                              * handshakes are dropped and counted */
     uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
+    uint32_t orphans_max;   /* connections that the service released and that are not closed yet
+                             * [conns_max / 4]; at the bound the release resets */
     uint32_t rcv_buf;       /* largest receive window of a connection, bytes [4 MiB]; */
     uint32_t init_rcv_wnd;  /* it begins with this and grows as the service reads [64 KiB] */
     /* Bytes that a service may need as a whole to go on: short of memory, a connection is offered this
@@ -292,6 +294,7 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(syncookies_bad, "ACKs with a SYN cookie that is forged, too old, or redeemed before")        \
     X(handshake_timeouts, "handshakes given up")                                                   \
     X(dead_peers, "connections ended because the peer stopped answering")                          \
+    X(orphans_reset, "connections reset at release because too many were closing already")         \
     X(time_wait_recycled, "TIME-WAIT connections ended early to make room")                        \
     X(tail_loss_probes, "probes of the last segments' fate sent before the timer expired")         \
     X(tlp_repairs, "losses that a tail loss probe repaired")                                       \

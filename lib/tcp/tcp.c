@@ -30,6 +30,7 @@ static void fill_defaults(struct hg_tcp_cfg *cfg)
         cfg->cookies_from = cfg->half_open_max;
     default32(&cfg->accept_max, 4096);
     default32(&cfg->time_wait_max, cfg->conns_max / 4 + 1);
+    default32(&cfg->orphans_max, cfg->conns_max / 4 + 1);
     default32(&cfg->rcv_buf, 4u << 20);
     default32(&cfg->rcv_low, 8u << 10);
     if (cfg->rcv_low > cfg->rcv_buf)

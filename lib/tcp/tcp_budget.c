@@ -85,7 +85,8 @@ static void forget(struct hg_tcp_conn *conn)
 void tcp_budget_promise(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
-    uint32_t wnd = conn->rcv_adv - conn->rcv_nxt;
+    /* Nothing follows a FIN. */
+    uint32_t wnd = conn->state <= TCP_ST_FIN_WAIT_2 ? conn->rcv_adv - conn->rcv_nxt : 0;
 
     forget(conn);
     conn->budget_era = tcp->era_now;

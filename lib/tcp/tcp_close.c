@@ -15,6 +15,11 @@ static void enter_time_wait(struct hg_tcp_conn *conn)
 
     tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_TIME_WAIT);
     conn->state = TCP_ST_TIME_WAIT;
+    /* Only the addresses and numbers matter from now on, and what the service has not read. */
+    tcp_close_adopt(conn);
+    tcp_ooo_drop(conn);
+    tcp_sent_reset(&conn->sent, conn->snd_una);
+    tcp_budget_release(conn);
     for (unsigned kind = 0; kind < TCP_T_COUNT; kind++)
         tcp_timer_clear(conn, (enum tcp_timer_kind)kind);
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + 2 * tcp->cfg.msl);
@@ -141,6 +146,13 @@ void tcp_close_release(struct hg_tcp_conn *conn)
         tcp_close_abort(conn, -ECONNABORTED);
         return;
     }
+    if (tcp->n_orphans >= tcp->cfg.orphans_max) {
+        tcp->count.orphans_reset++;
+        tcp_close_abort(conn, -ECONNABORTED);
+        return;
+    }
+    tcp->n_orphans++;
+    conn->is_orphan = true;
     conn->flags |= TCP_F_FIN_QUEUED;
     if (conn->state == TCP_ST_FIN_WAIT_2)
         tcp_timer_set(conn, TCP_T_LIFE, tcp->now + ORPHAN_MSL * tcp->cfg.msl);

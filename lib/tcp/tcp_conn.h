@@ -220,6 +220,7 @@ struct hg_tcp_conn {
     uint32_t ts_offset;    /* added to the clock in our timestamps (RFC 7323 5.4) */
     uint32_t hash;         /* of flow */
     int error, soft_error; /* negative errno; soft: RFC 5461, reported only if we time out */
+    bool is_orphan;        /* counted in n_orphans */
     bool in_backlog;       /* counted in n_backlog: accepted, and the service was not told */
     uint8_t tries;         /* time-outs without progress */
     uint8_t probes;        /* keep-alive probes unanswered */
@@ -289,6 +290,7 @@ struct hg_tcp {
     struct tcp_conn_list free, time_wait; /* time_wait: oldest first */
     struct tcp_trace *trace;              /* trace[i] belongs to conns[i] */
     uint32_t n_conns, n_half_open, n_time_wait, n_out;
+    uint32_t n_orphans; /* released by the service, not closed and not in TIME-WAIT */
     uint32_t n_backlog; /* connections that are in_backlog */
     uint32_t port_next; /* RFC 6056 algorithm 3: counter of ephemeral ports */
     uint8_t rcv_wscale; /* smallest shift that can express rcv_buf */

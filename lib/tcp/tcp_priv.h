@@ -202,6 +202,12 @@ void tcp_close_fin_received(struct hg_tcp_conn *conn);
 void tcp_close_time_wait(struct hg_tcp_conn *conn, struct tcp_seg *s);
 /* Sends RST and kills. */
 void tcp_close_abort(struct hg_tcp_conn *conn, int error);
+/* The connection needs no one to wait for it any more: it is no orphan. */
+static inline void tcp_close_adopt(struct hg_tcp_conn *conn)
+{
+    conn->tcp->n_orphans -= conn->is_orphan;
+    conn->is_orphan = false;
+}
 /* The service let go of a living connection; may free it. */
 void tcp_close_release(struct hg_tcp_conn *conn);
 

@@ -191,6 +191,7 @@ void tcp_conn_kill(struct hg_tcp_conn *conn, int error)
         tcp->n_time_wait--;
     }
     tcp_open_told(conn);
+    tcp_close_adopt(conn);
     conn->flags &= ~(TCP_F_ON_OUT | TCP_F_ON_TIME_WAIT);
     tcp_trace(conn, TCP_TR_STATE, conn->state, TCP_ST_CLOSED);
     if (error)
