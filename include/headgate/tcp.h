@@ -264,6 +264,7 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
     X(rx_out_of_window, "segments outside the receive window")                                     \
     X(rx_dup, "segments with nothing but bytes already received")                                  \
     X(rx_ooo, "segments received out of order")                                                    \
+    X(rx_overlap_diff, "overlapping data that differs from what was held; the first copy stays")   \
     X(rx_ooo_drop, "out-of-order segments dropped at a bound")                                     \
     X(rx_ooo_shed, "packet buffers with out-of-order data freed to make room for older data")      \
     X(rx_mem_drop, "segments dropped because receive memory was at its bound")                     \

@@ -8,6 +8,8 @@
  * what is lower can be delivered (RFC 2018 8 allows to take back what was reported). In-order data
  * makes room for itself at the cost of any connection, out-of-order data only of its own.
  *
+ * Of data that overlaps the first copy stays, wherever the packet buffer may be written.
+ *
  * Invariants: (1) conn->ooo is NULL exactly when reass.n is 0; (2) ooo->chain[i] holds exactly the
  * bytes of reass.iv[i], and ooo_bytes is their sum; (3) no mbuf of a chain is empty; (4) ooo->mem is
  * the sum of buf_len of the mbufs in its chains, and pool.mem the sum of all ooo->mem.
@@ -172,6 +174,48 @@ static bool shed_above(struct hg_tcp_conn *conn, uint32_t seq)
 
 /* ---- adding and taking ---- */
 
+/* Makes byte `off` of the packet m and those after it what `from` holds, as far as may be written. */
+static void put_bytes(struct hg_tcp *tcp, struct rte_mbuf *m, uint32_t off, struct rte_mbuf *from)
+{
+    const uint8_t *src = rte_pktmbuf_mtod(from, const uint8_t *);
+    uint32_t len = from->data_len;
+
+    for (; m && len; m = m->next) {
+        if (off >= m->data_len) {
+            off -= m->data_len;
+            continue;
+        }
+        uint32_t n = m->data_len - off < len ? m->data_len - off : len;
+        uint8_t *to = rte_pktmbuf_mtod_offset(m, uint8_t *, off);
+        if (memcmp(to, src, n) != 0) {
+            tcp->count.rx_overlap_diff++;
+            if (RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1)
+                memcpy(to, src, n);
+        }
+        src += n;
+        len -= n;
+        off = 0;
+    }
+}
+
+/* Intervals that lie inside s are about to be replaced by it: the bytes that came first stay, so that
+ * nobody can change what is held already (RFC 5961 has the attacks). */
+static void first_copy_wins(struct hg_tcp_conn *conn, struct tcp_seg *s)
+{
+    const struct tcp_reass *r = &conn->reass;
+    uint32_t hi = s->seq + s->len;
+
+    for (unsigned i = 0; i < r->n && seq_lt(r->iv[i].lo, hi); i++) {
+        uint32_t at = r->iv[i].lo;
+        if (seq_lt(at, s->seq) || seq_gt(r->iv[i].hi, hi) || r->iv[i].hi - at == s->len)
+            continue;
+        for (struct rte_mbuf *m = conn->ooo->chain[i].head; m; m = m->next) {
+            put_bytes(conn->tcp, s->m, s->off + (at - s->seq), m);
+            at += m->data_len;
+        }
+    }
+}
+
 /* Does to the chains what tcp_reass_add() did to the intervals. */
 static void place(struct hg_tcp_conn *conn, const struct tcp_placed *p, struct tcp_seg *s)
 {
@@ -215,6 +259,7 @@ void tcp_ooo_add(struct hg_tcp_conn *conn, struct tcp_seg *s)
     while (at_bound(conn) && shed_above(conn, lo))
         ;
     if (!at_bound(conn) && (conn->ooo || borrow(conn))) {
+        first_copy_wins(conn, s);
         rc = tcp_reass_add(&conn->reass, lo, hi, &placed);
         if (rc == -ENOSPC && shed_above(conn, lo) && (conn->ooo || borrow(conn)))
             rc = tcp_reass_add(&conn->reass, lo, hi, &placed);
@@ -235,6 +280,8 @@ void tcp_ooo_add(struct hg_tcp_conn *conn, struct tcp_seg *s)
 void tcp_ooo_cover(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     uint32_t hi = s->seq + s->len;
+
+    first_copy_wins(conn, s);
     unsigned n = tcp_reass_cover(&conn->reass, &hi);
 
     drop_chains(conn, 0, n, conn->reass.n + n);
