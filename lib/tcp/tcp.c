@@ -208,7 +208,8 @@ hg_ns hg_tcp_next(const struct hg_tcp *tcp)
 {
     if (tcp->n_out)
         return tcp->now ? tcp->now : 1;
-    return hg_wheel_next(&tcp->wheel);
+    hg_ns timers = hg_wheel_next(&tcp->wheel), memory = tcp_budget_next(tcp);
+    return !timers || (memory && memory < timers) ? memory : timers;
 }
 
 void tcp_event(struct hg_tcp_conn *conn, uint32_t what)

@@ -215,7 +215,7 @@ static bool give(struct hg_tcp_conn *conn)
     struct hg_tcp *tcp = conn->tcp;
     uint32_t size = missing(conn);
 
-    if (!conn->rxq_bytes)
+    if (!conn->rxq_bytes || !size)
         return false;
     if (!has_room_for(tcp, size) && !TAILQ_EMPTY(&tcp->granted) &&
         (!revoke_one(tcp) || !has_room_for(tcp, size)))
@@ -291,6 +291,11 @@ void tcp_budget_poll(struct hg_tcp *tcp)
         }
         tcp_output_ack_now(conn);
     }
+}
+
+hg_ns tcp_budget_next(const struct hg_tcp *tcp)
+{
+    return TAILQ_EMPTY(&tcp->begun) && TAILQ_EMPTY(&tcp->waiting) ? 0 : tcp->era_end;
 }
 
 /* ---- what may come in, and what is offered ---- */

@@ -85,6 +85,8 @@ void tcp_budget_ask(struct hg_tcp_conn *conn);
 void tcp_budget_consumed(struct hg_tcp_conn *conn);
 /* Sends windows to connections that waited for memory. */
 void tcp_budget_poll(struct hg_tcp *tcp);
+/* When it has something to do without anything else happening; 0: never. */
+hg_ns tcp_budget_next(const struct hg_tcp *tcp);
 /* A window has been sent: counts what rcv_adv promises. */
 void tcp_budget_promise(struct hg_tcp_conn *conn);
 /* What is left of the memory is the reserve, or nothing: out-of-order data has to stay out. */

@@ -234,7 +234,8 @@ static void test_unused_grants_pass_on(void)
     all_begun();
     struct hg_tcp_conn *next = TAILQ_FIRST(&tcp.begun);
     CU_ASSERT_PTR_NOT_NULL_FATAL(next);
-    conn[0].rxq_bytes = 5000; /* this one is at it, the others say nothing */
+    conn[0].rxq_bytes = 5000;             /* this one is at it, the others say nothing */
+    CU_ASSERT(tcp_budget_next(&tcp) > 0); /* it is looked at again in any case */
     tcp.now += HG_MS(150);
     tcp_budget_poll(&tcp);
     CU_ASSERT_EQUAL(next->grant, TCP_GRANT_BEGUN);
@@ -257,6 +258,7 @@ static void test_memory_back_serves_who_waits(void)
     for (unsigned i = 0; i < CONNS; i++)
         tcp_budget_poll(&tcp);
     CU_ASSERT_TRUE(TAILQ_EMPTY(&tcp.waiting));
+    CU_ASSERT_EQUAL(tcp_budget_next(&tcp), 0);
     for (unsigned i = 0; i < CONNS; i++)
         CU_ASSERT_TRUE(conn[i].grant == TCP_GRANT_HELD || conn[i].flags & TCP_F_ACK_NOW);
 }
