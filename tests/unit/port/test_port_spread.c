@@ -173,6 +173,15 @@ static void test_every_queue_can_send(void)
     close_port();
 }
 
+/* The device is asked by the thread of queue 0 alone; the others get what that saw. */
+static void test_the_link_is_the_devices(void)
+{
+    open_port(64);
+    CU_ASSERT_TRUE(hg_port_link_up(port, 0));
+    CU_ASSERT_TRUE(hg_port_link_up(port, 1));
+    close_port();
+}
+
 static void test_a_full_device_holds_what_waits(void)
 {
     struct shape s = {.src = 1, .dst = 2};
@@ -242,6 +251,7 @@ int main(void)
     CU_ADD_TEST(suite, test_a_connection_stays_on_its_queue);
     CU_ADD_TEST(suite, test_what_has_no_ports_goes_to_queue_0);
     CU_ADD_TEST(suite, test_every_queue_can_send);
+    CU_ADD_TEST(suite, test_the_link_is_the_devices);
     CU_ADD_TEST(suite, test_a_full_device_holds_what_waits);
     CU_ADD_TEST(suite, test_a_shard_that_sleeps_loses_only_its_own);
     CU_basic_set_mode(CU_BRM_VERBOSE);
