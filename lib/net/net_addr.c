@@ -63,6 +63,7 @@ const struct addr *addr_usable(struct hg_net *net, const struct hg_ip *ip)
     if (addr == NULL || addr->state < ADDR_DEPRECATED)
         return NULL;
     net->hit = (uint16_t)(addr - net->addr);
+    net->hit4_be = net_ip_is_v4(ip) ? net_v4_be(ip) : 0;
     return addr;
 }
 
@@ -121,6 +122,7 @@ static void begin(struct hg_net *net, struct addr *addr, hg_ns now)
 {
     addr->probes = 0;
     addr->announce = 0;
+    net->hit4_be = 0;
     if (!hg_ip_is_v4(&addr->ip))
         mld_changed(net, now); /* RFC 4862 5.4.2: the group is joined before the probe */
     if (!net->dad) {
@@ -151,6 +153,7 @@ static void remove_at(struct hg_net *net, unsigned i, hg_ns now)
     net->addr[i] = net->addr[--net->n_addr];
     net->addr[net->n_addr] = (struct addr){.state = ADDR_TENTATIVE};
     net->hit = 0;
+    net->hit4_be = 0;
     mld_changed(net, now);
 }
 
@@ -166,6 +169,7 @@ static void duplicate(struct hg_net *net, struct addr *addr, const struct rte_et
 
     net->c.addr_duplicates++;
     addr->state = ADDR_DUPLICATE;
+    net->hit4_be = 0;
     addr->at = addr->origin != ADDR_SLAAC ? now + RETRY_DUPLICATE : 0;
     hg_log_limited(&net->log, now, HG_LOG_ERR, "net",
                    "port %s: the host with MAC %s already uses %s: the address is NOT used here%s",

@@ -70,6 +70,17 @@ static inline bool net_ip_same(const struct hg_ip *a, const struct hg_ip *b)
     return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
+/* hg_ip_is_v4(), for every packet. */
+static inline bool net_ip_is_v4(const struct hg_ip *ip)
+{
+    uint64_t high;
+    uint32_t mapped;
+
+    memcpy(&high, ip->b, sizeof high);
+    memcpy(&mapped, ip->b + 8, sizeof mapped);
+    return high == 0 && mapped == RTE_BE32(0x0000ffff);
+}
+
 /* ---- net_nbr.c: the table of neighbours ---- */
 
 #define NBR_WAIT 4 /* packets that wait for one neighbour */
@@ -260,10 +271,11 @@ struct hg_net {
     uint16_t vlan;   /* 0: none */
     uint16_t l2_len; /* of the Ethernet header we send, tag included */
     uint16_t queue;
-    uint16_t hit;   /* index of the local address that matched last */
-    bool skip_csum; /* software checks on receive are off */
-    bool ip6;       /* IPv6 is served */
-    uint16_t ip_id; /* of the next packet; RFC 6864: with DF any value will do */
+    uint16_t hit;     /* index of the local address that matched last */
+    uint32_t hit4_be; /* of that address, while it is IPv4 and usable; else 0 */
+    bool skip_csum;   /* software checks on receive are off */
+    bool ip6;         /* IPv6 is served */
+    uint16_t ip_id;   /* of the next packet; RFC 6864: with DF any value will do */
     uint16_t n_batch;
     uint16_t stuck; /* flushes since the port last took a packet while some were queued */
     uint16_t n_addr, n_net4, n_route;

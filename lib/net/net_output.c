@@ -9,6 +9,9 @@
  * take it must not hold up those behind it, while a full ring deserves patience. */
 #define STUCK_MAX 64
 
+_Static_assert(offsetof(struct hg_flow, remote) == sizeof(struct hg_ip),
+               "both addresses of a flow are summed as one range");
+
 struct rte_mbuf *net_alloc(struct hg_net *net, unsigned len)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(net->pool);
@@ -23,14 +26,24 @@ struct rte_mbuf *net_alloc(struct hg_net *net, unsigned len)
     return m;
 }
 
-void net_push_eth(struct hg_net *net, struct rte_mbuf *m, uint16_t type_be)
+static inline void push_eth(struct hg_net *net, struct rte_mbuf *m, uint16_t type_be)
 {
     uint8_t *eth = (uint8_t *)rte_pktmbuf_prepend(m, net->l2_len);
 
     assert(eth != NULL);
-    memcpy(eth, net->eth, net->l2_len);
-    memcpy(eth + net->l2_len - sizeof type_be, &type_be, sizeof type_be);
-    m->l2_len = net->l2_len;
+    memcpy(eth, net->eth, RTE_ETHER_HDR_LEN);
+    if (unlikely(net->vlan != 0)) {
+        memcpy(eth, net->eth, sizeof net->eth);
+        eth += RTE_VLAN_HLEN;
+    }
+    memcpy(eth + 2 * RTE_ETHER_ADDR_LEN, &type_be, sizeof type_be);
+    if (m->ol_flags != 0)
+        m->l2_len = net->l2_len;
+}
+
+void net_push_eth(struct hg_net *net, struct rte_mbuf *m, uint16_t type_be)
+{
+    push_eth(net, m, type_be);
 }
 
 static inline void push_ip4(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3)
@@ -77,33 +90,35 @@ static inline void push_ip6(struct rte_mbuf *m, const struct net_l3 *l3)
     ip->dst = *l3->dst;
 }
 
-static inline void push_headers(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3)
+static inline void push_headers(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3,
+                                bool v4)
 {
-    if (hg_ip_is_v4(l3->dst)) {
+    if (v4) {
         push_ip4(net, m, l3);
-        net_push_eth(net, m, RTE_BE16(RTE_ETHER_TYPE_IPV4));
+        push_eth(net, m, RTE_BE16(RTE_ETHER_TYPE_IPV4));
     } else {
         push_ip6(m, l3);
-        net_push_eth(net, m, RTE_BE16(RTE_ETHER_TYPE_IPV6));
+        push_eth(net, m, RTE_BE16(RTE_ETHER_TYPE_IPV6));
     }
 }
 
 void net_push_headers(struct hg_net *net, struct rte_mbuf *m, const struct net_l3 *l3)
 {
-    push_headers(net, m, l3);
+    push_headers(net, m, l3, net_ip_is_v4(l3->dst));
 }
 
 /* Fills the TCP checksum, or prepares it for the port: the field then holds the pseudo-header's
  * sum, as the mbuf API asks. m starts at the TCP header. RFC 9293 3.1, RFC 8200 8.1. */
-static void finish_tcp(const struct hg_net *net, struct rte_mbuf *m, const struct hg_flow *flow)
+static inline void finish_tcp(const struct hg_net *net, struct rte_mbuf *m,
+                              const struct hg_flow *flow, bool v4)
 {
     struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod(m, struct rte_tcp_hdr *);
-    bool v4 = hg_ip_is_v4(&flow->remote);
-    /* A mapped address adds ffff, which is nothing in ones' complement. */
-    uint64_t sum = hg_csum_range(&flow->local, sizeof flow->local) +
-                   hg_csum_range(&flow->remote, sizeof flow->remote) +
-                   ((uint32_t)IPPROTO_TCP << 8) + __builtin_bswap16((uint16_t)m->pkt_len);
+    uint64_t sum = ((uint32_t)IPPROTO_TCP << 8) + __builtin_bswap16((uint16_t)m->pkt_len);
 
+    if (v4)
+        sum += (uint64_t)net_v4_be(&flow->local) + net_v4_be(&flow->remote);
+    else
+        sum += hg_csum_range(&flow->local, 2 * sizeof flow->local);
     if (net->port->tx_tcp_csum) {
         m->ol_flags |= (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6) | RTE_MBUF_F_TX_TCP_CKSUM;
         m->l3_len = v4 ? sizeof(struct rte_ipv4_hdr) : sizeof(struct net_ip6);
@@ -155,9 +170,10 @@ void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_tx *tx,
     struct net_l3 l3 = {
         .src = &flow->local, .dst = &flow->remote, .proto = IPPROTO_TCP, .ecn = tx->ecn & 3};
     uint64_t *counter = &net->c.tx_no_source;
+    bool v4 = net_ip_is_v4(&flow->remote);
     struct nbr *nbr = NULL;
 
-    assert(hg_ip_is_v4(&flow->remote) == hg_ip_is_v4(&flow->local));
+    assert(v4 == net_ip_is_v4(&flow->local));
     assert(m->data_len >= sizeof(struct rte_tcp_hdr));
     assert(m->pkt_len + sizeof(struct rte_ipv4_hdr) <= net->port->mtu);
     /* An address made from router advertisements may end before its connections do. */
@@ -167,10 +183,10 @@ void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_tx *tx,
         net_drop(counter, m);
         return;
     }
-    finish_tcp(net, m, flow);
-    if (!hg_ip_is_v4(&flow->remote))
+    finish_tcp(net, m, flow, v4);
+    if (!v4)
         l3.label = flow_label(net, flow);
-    push_headers(net, m, &l3);
+    push_headers(net, m, &l3, v4);
     nbr_send(net, nbr, m, now);
 }
 

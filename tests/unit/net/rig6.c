@@ -103,10 +103,10 @@ void frame6_tcp(struct frame *f, unsigned payload)
     frame6_sum(f, L4, 6);
 }
 
-void frame6_icmp(struct frame *f, const char *src, const char *dst, const uint8_t type_code[2],
+void frame6_icmp(struct frame *f, const char *const ends[2], const uint8_t type_code[2],
                  const uint8_t *body, unsigned len)
 {
-    frame6(f, src, dst, 58, 4 + len);
+    frame6(f, ends[0], ends[1], 58, 4 + len);
     memcpy(f->b + L4, type_code, 2);
     memcpy(f->b + L4 + 4, body, len);
     frame6_sum(f, L4, 58);
@@ -123,7 +123,8 @@ void frame6_nd(struct frame *f, const struct nd *nd)
         body[21] = 1;
         memcpy(body + 22, nd->mac, 6);
     }
-    frame6_icmp(f, nd->src, nd->dst, (uint8_t[2]){nd->type, 0}, body, nd->option != 0 ? 28 : 20);
+    frame6_icmp(f, (const char *[2]){nd->src, nd->dst}, (uint8_t[2]){nd->type, 0}, body,
+                nd->option != 0 ? 28 : 20);
 }
 
 void frame6_insert(struct frame *f, uint8_t type, const uint8_t *ext, unsigned len)

@@ -30,8 +30,8 @@ void frame6(struct frame *f, const char *src, const char *dst, uint8_t proto, un
 void frame6_sum(struct frame *f, unsigned at, uint8_t proto);
 /* A TCP segment, as frame_tcp(). */
 void frame6_tcp(struct frame *f, unsigned payload);
-/* An ICMPv6 message with its checksum; body follows type, code and checksum. */
-void frame6_icmp(struct frame *f, const char *src, const char *dst, const uint8_t type_code[2],
+/* An ICMPv6 message from ends[0] to ends[1] with its checksum; body follows type, code and checksum. */
+void frame6_icmp(struct frame *f, const char *const ends[2], const uint8_t type_code[2],
                  const uint8_t *body, unsigned len);
 /* A neighbour solicitation or advertisement: type, flags, target, and an option with a MAC (0: none). */
 struct nd {

@@ -198,7 +198,8 @@ static void test_large_echo(void)
 
         rig6_open(&rig, NULL);
         if (v6)
-            frame6_icmp(&whole, PEER6, SELF6, (uint8_t[2]){128, 0}, body, sizeof body);
+            frame6_icmp(&whole, (const char *[2]){PEER6, SELF6}, (uint8_t[2]){128, 0}, body,
+                        sizeof body);
         else
             frame_icmp(&whole, 8, 0, 3000);
         for (unsigned at = 0; at < whole.len - l4; at += 1440) {

@@ -173,7 +173,7 @@ static void bad_tcp_sum(struct frame *f)
 }
 static void bad_icmp_sum(struct frame *f)
 {
-    frame6_icmp(f, PEER6, SELF6, (uint8_t[2]){128, 0}, f->b + 200, 40);
+    frame6_icmp(f, (const char *[2]){PEER6, SELF6}, (uint8_t[2]){128, 0}, f->b + 200, 40);
     f->b[80] ^= 1;
 }
 static void no_next_header(struct frame *f)
@@ -204,7 +204,7 @@ static void many_extensions(struct frame *f)
 }
 static void redirect(struct frame *f)
 {
-    frame6_icmp(f, LINK6, SELF6, (uint8_t[2]){137, 0}, f->b + 200, 36);
+    frame6_icmp(f, (const char *[2]){LINK6, SELF6}, (uint8_t[2]){137, 0}, f->b + 200, 36);
 }
 static void nd_from_afar(struct frame *f)
 {
@@ -225,7 +225,7 @@ static void nd_option_of_zero(struct frame *f)
 }
 static void nd_cut(struct frame *f)
 {
-    frame6_icmp(f, PEER6, SELF6, (uint8_t[2]){135, 0}, f->b + 200, 19);
+    frame6_icmp(f, (const char *[2]){PEER6, SELF6}, (uint8_t[2]){135, 0}, f->b + 200, 19);
 }
 static void nd_target_group(struct frame *f)
 {
@@ -245,11 +245,11 @@ static void solicited_to_group(struct frame *f)
 }
 static void ra_from_afar(struct frame *f)
 {
-    frame6_icmp(f, PEER6, ALL6, (uint8_t[2]){134, 0}, f->b + 200, 12);
+    frame6_icmp(f, (const char *[2]){PEER6, ALL6}, (uint8_t[2]){134, 0}, f->b + 200, 12);
 }
 static void ra_unwanted(struct frame *f)
 {
-    frame6_icmp(f, LINK6, ALL6, (uint8_t[2]){134, 0}, f->b + 200, 12);
+    frame6_icmp(f, (const char *[2]){LINK6, ALL6}, (uint8_t[2]){134, 0}, f->b + 200, 12);
 }
 static void tiny_fragment(struct frame *f)
 {
@@ -456,7 +456,7 @@ static void test_echo(void)
 
     rig6_open(&rig, NULL);
     for (unsigned i = 0; i < HG_ARRAY_LEN(to); i++) {
-        frame6_icmp(&f, PEER6, to[i], (uint8_t[2]){128, 0}, body, sizeof body);
+        frame6_icmp(&f, (const char *[2]){PEER6, to[i]}, (uint8_t[2]){128, 0}, body, sizeof body);
         rig_feed(&rig, &f, i * 30, NULL);
         rig_sent(&rig, 0, &out);
         CU_ASSERT_EQUAL(out.len, f.len);
@@ -485,7 +485,7 @@ static unsigned feed_error(struct rig *rig, const uint8_t type_code[2], uint32_t
     put32(quoted.b + L4 + 4, 0x11223344);
     put32(body, rest);
     memcpy(body + 4, quoted.b + 14, 60);
-    frame6_icmp(&f, GATE6, SELF6, type_code, body, sizeof body);
+    frame6_icmp(&f, (const char *[2]){GATE6, SELF6}, type_code, body, sizeof body);
     return rig_feed(rig, &f, 0, seg);
 }
 

@@ -532,7 +532,7 @@ static void test_reports(void)
         struct frame f;
         uint8_t body[24] = {0};
 
-        frame6_icmp(&f, LINK6, ALL6, (uint8_t[2]){130, 0}, body, sizeof body);
+        frame6_icmp(&f, (const char *[2]){LINK6, ALL6}, (uint8_t[2]){130, 0}, body, sizeof body);
         f.b[21] = (uint8_t)hops;
         rig_feed(&rig, &f, 0, NULL);
         rig_pass(&rig, HG_MS(1100));

@@ -49,7 +49,8 @@ static void send_ra(struct rig *rig, const struct ra *ra)
         put32(p + 4, ra->mtu);
         p += 8;
     }
-    frame6_icmp(&f, ra->src, ALL6, (uint8_t[2]){134, 0}, body, (unsigned)(p - body));
+    frame6_icmp(&f, (const char *[2]){ra->src, ALL6}, (uint8_t[2]){134, 0}, body,
+                (unsigned)(p - body));
     CU_ASSERT_EQUAL(rig_feed(rig, &f, 0, NULL), 0);
     hg_net_flush(rig->net);
 }

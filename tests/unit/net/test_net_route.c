@@ -251,7 +251,6 @@ static void test_vlan_output(void)
     CU_ASSERT_EQUAL(f.len, 14 + 4 + 40 + 20);
     CU_ASSERT_EQUAL(get32(f.b + 12), 0x81000007);
     CU_ASSERT_EQUAL(get16(f.b + 16), 0x86dd);
-    CU_ASSERT_EQUAL(rig.tx[0]->l2_len, 18);
     CU_ASSERT_EQUAL(plain_sum6(f.b + 18), 0);
     rig_forget_tx(&rig);
     /* Answers carry it too. */
@@ -268,6 +267,28 @@ static void test_vlan_output(void)
     rig_sent(&rig, 0, &f);
     CU_ASSERT_EQUAL(get32(f.b + 12), 0x81000007);
     CU_ASSERT_EQUAL(get16(f.b + 16), 0x0806);
+    rig_close(&rig);
+}
+
+static void vlan_offload(struct rig *rig, struct hg_net_cfg *cfg)
+{
+    cfg->vlan = 7;
+    rig->port.tx_tcp_csum = true;
+}
+
+/* The port finds the headers behind the tag. */
+static void test_vlan_offload(void)
+{
+    struct hg_ip peer = ip_of(PEER6);
+    struct rig rig;
+
+    rig6_open(&rig, vlan_offload);
+    hg_net_learn(rig.net, &peer, &mac_peer, rig.now);
+    emit(&rig, SELF6, PEER6);
+    hg_net_flush(rig.net);
+    CU_ASSERT_EQUAL_FATAL(rig.n_tx, 1);
+    CU_ASSERT_EQUAL(rig.tx[0]->l2_len, 18);
+    CU_ASSERT_EQUAL(rig.tx[0]->l3_len, 40);
     rig_close(&rig);
 }
 
@@ -347,6 +368,7 @@ int main(void)
         !CU_add_test(suite, "VLAN input", test_vlan_input) ||
         !CU_add_test(suite, "VLAN stripped by the port", test_vlan_stripped_by_the_port) ||
         !CU_add_test(suite, "VLAN output", test_vlan_output) ||
+        !CU_add_test(suite, "VLAN offload", test_vlan_offload) ||
         !CU_add_test(suite, "bad configurations are refused", test_bad_configurations_are_refused))
         return 1;
     CU_basic_set_mode(CU_BRM_VERBOSE);
