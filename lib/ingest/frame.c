@@ -155,6 +155,17 @@ static enum step begin_buffers(struct hg_session *s)
     return s->payload_dst == NULL ? STEP_BLOCKED : STEP_OK;
 }
 
+/* Few frames carry such a payload: no session has room of its own for it. */
+static enum step begin_control(struct hg_session *s)
+{
+    s->payload_dst = NULL;
+    if (s->frame.payload_len == 0)
+        return STEP_OK;
+    s->wire_buf = hg_arena_alloc(s->ing->cfg.arena, s->frame.payload_len);
+    s->payload_dst = s->wire_buf;
+    return s->wire_buf == NULL ? STEP_BLOCKED : STEP_OK;
+}
+
 enum step frame_begin(struct hg_session *s)
 {
     const struct hg_frame_limits limits = {s->max_raw, s->codecs, HG_BLOCK};
@@ -185,8 +196,7 @@ enum step frame_begin(struct hg_session *s)
     }
     if (s->frame.type == HG_FRAME_DATA)
         return begin_buffers(s);
-    s->payload_dst = s->control;
-    return STEP_OK;
+    return begin_control(s);
 }
 
 /* ---- finish ---- */
@@ -259,7 +269,7 @@ static enum step finish_hello(struct hg_session *s)
         session_fail(s, HG_PROTO_LIMIT, "HELLO of %u bytes", s->frame.payload_len);
         return STEP_FAILED;
     }
-    memcpy(&h, s->control, sizeof h);
+    memcpy(&h, s->wire_buf, sizeof h);
     memcpy(s->id, h.session, sizeof s->id);
     s->codecs = (hg_le32_get(h.codecs) & (1u << HG_CODEC_DEFLATE)) | (1u << HG_CODEC_STORED);
     s->max_raw = hg_le32_get(h.max_raw);
@@ -297,10 +307,10 @@ static enum step finish_error(struct hg_session *s)
     if (s->frame.payload_len >= sizeof e) {
         uint32_t len = s->frame.payload_len - (uint32_t)sizeof e;
 
-        memcpy(&e, s->control, sizeof e);
+        memcpy(&e, s->wire_buf, sizeof e);
         if (len >= sizeof text)
             len = sizeof text - 1;
-        memcpy(text, s->control + sizeof e, len);
+        memcpy(text, s->wire_buf + sizeof e, len);
         for (char *p = text; *p != '\0'; p++)
             if (*p < ' ' || *p > '~')
                 *p = '?';

@@ -199,7 +199,7 @@ struct hg_session *hg_session_create(struct hg_ingest *ing, const char *source, 
     }
     ing->free_session = s->next_free;
     volumes = s->volumes;
-    memset(s, 0, offsetof(struct hg_session, control));
+    memset(s, 0, sizeof *s);
     s->volumes = volumes;
     memset(volumes, 0, ing->cfg.volumes_max * sizeof *volumes);
     s->ing = ing;

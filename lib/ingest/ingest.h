@@ -104,8 +104,8 @@ struct hg_session {
     /* frame in progress */
     uint32_t header_len;  /* bytes collected */
     uint32_t payload_len; /* bytes collected */
-    uint8_t *payload_dst; /* arena buffer or control[] */
-    uint8_t *wire_buf;    /* arena: compressed payload */
+    uint8_t *payload_dst; /* one of the two: */
+    uint8_t *wire_buf;    /* arena: compressed payload, or the payload of a control frame */
     uint8_t *raw_buf;     /* arena: extent */
     struct hg_svol *svol; /* of the frame, NULL: session */
     struct hg_frame frame;
@@ -139,7 +139,6 @@ struct hg_session {
     uint8_t id[16];
     char source[HG_PROTO_NAME_MAX + 1];
     char peer[64];
-    uint8_t control[HG_FRAME_CONTROL_MAX];
 };
 
 TAILQ_HEAD(session_queue, hg_session);

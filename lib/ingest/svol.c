@@ -232,13 +232,13 @@ enum step svol_open(struct hg_session *s)
     v->open_size = f->arg;
     v->open_deadline = s->ing->now + s->ing->cfg.open_timeout;
     s->ing->opening++;
-    if (!name_ok(s->control, f->payload_len)) {
+    if (!name_ok(s->wire_buf, f->payload_len)) {
         snprintf(v->name, sizeof v->name, "%s/?", s->source);
         open_refuse(v, HG_PROTO_BAD_NAME, "1 to 127 of A-Z a-z 0-9 . _ - are allowed");
         return STEP_OK;
     }
     snprintf(v->name, sizeof v->name, "%s/%.*s", s->source, (int)f->payload_len,
-             (const char *)s->control);
+             (const char *)s->wire_buf);
     if (f->arg % 512 != 0 || (f->arg != 0 && f->arg < HG_BLOCK) || f->arg > HG_VOLUME_SIZE_MAX) {
         open_refuse(v, HG_PROTO_BAD_NAME, "size is not a multiple of 512 from 4096 to 64 TiB");
         return STEP_OK;

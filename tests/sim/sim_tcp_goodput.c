@@ -27,7 +27,7 @@ struct row {
     uint64_t rate_min; /* bytes per second that must be reached */
     unsigned rto_max;  /* time-outs that are tolerated */
     bool no_sack;
-    uint32_t buf;      /* rcv_buf and snd_buf, bytes; 0: the default */
+    uint32_t buf; /* rcv_buf and snd_buf, bytes; 0: the default */
 };
 
 /* Rates for random loss p follow Mathis et al. 1997, MSS / RTT * 1.22 / sqrt(p), less a third. */

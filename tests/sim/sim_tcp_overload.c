@@ -311,9 +311,9 @@ static bool run_row(const struct sim *pools, const struct row *row, uint64_t see
     net_model_init(&sim.net, seed, 32768, NULL);
     for (unsigned h = 0; h < 2; h++)
         sim.net.link[h] = (struct hg_impair_cfg){.loss_ppm = row->loss_ppm,
-                                            .delay = HG_MS(10),
-                                            .rate = 125000000,
-                                            .queue_bytes = 4000000};
+                                                 .delay = HG_MS(10),
+                                                 .rate = 125000000,
+                                                 .queue_bytes = 4000000};
     start(&sim, memory, end);
     run(&sim);
     bool ok = check(&sim, memory, verbose);
