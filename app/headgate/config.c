@@ -67,6 +67,8 @@ static const struct option options[] = {
     {"port", "rx-mbufs", COUNT, AT(rx_mbufs), "32768", 4096, 16 * M, "packet buffers per shard"},
     {"port", "rx-buffer", SIZE, AT(rx_buffer), "2K", 2 * K, 16 * K,
      "bytes of a packet that one buffer holds; longer ones take several if the device can scatter"},
+    {"port", "lro", YESNO, AT(lro), "no", 0, 0,
+     "let the device join received segments of a connection, if it can"},
     {"port", "spread", CHOICE, AT(spread), "device", 0, 0,
      "device|software: who spreads connections over shards; software also where the device has "
      "too few queues or no RSS"},

@@ -39,6 +39,7 @@ struct config {
     bool slaac, detect_conflicts;
     uint64_t mtu, rx_desc, tx_desc, rx_mbufs, rx_buffer;
     char spread[CFG_TEXT_MAX];
+    bool lro;
     bool trust_checksums;
     char closed_ports[CFG_TEXT_MAX];
     /* [tcp] */

@@ -178,6 +178,7 @@ static int stage_port(struct node *node, struct hg_err *err)
         .mtu = (uint16_t)cfg->mtu,
         .rx_pool = node->rx_pool,
         .trust_csum = cfg->trust_checksums,
+        .lro = cfg->lro,
         .multicast = strchr(cfg->address, ':') != NULL || cfg->slaac,
     };
     bool spread;

@@ -19,7 +19,13 @@
 
 #define RX_CSUM (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
 #define TX_WANTED                                                                                  \
-    (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+    (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |                                \
+     RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_TCP_TSO)
+#define TSO_NEEDS TX_WANTED
+#define LRO_NEEDS (RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER)
+#define TSO_MAX 64000u /* an IP packet has at most 65535 bytes */
+#define TSO_BUFS 8u
+#define TSO_BUFS_MOST 40u /* a segment of 64 KB in buffers of 2 KiB */
 /* One connection must stay on one queue in both IP versions; other traffic may go anywhere. */
 #define RSS_WANTED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
 
@@ -181,6 +187,10 @@ static int make_conf(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_i
     conf->rxmode.mtu = mtu;
     conf->rxmode.offloads = info->rx_offload_capa & RX_CSUM;
     conf->txmode.offloads = info->tx_offload_capa & tx_wanted(info);
+    if (cfg->lro && (info->rx_offload_capa & LRO_NEEDS) == LRO_NEEDS) {
+        conf->rxmode.offloads |= LRO_NEEDS;
+        conf->rxmode.max_lro_pkt_size = info->max_lro_pkt_size;
+    }
     if (frame > room) {
         if ((info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) == 0)
             return hg_fail(err, -EINVAL,
@@ -233,8 +243,18 @@ static int set_mtu(const struct hg_ethdev_cfg *cfg, uint16_t id, struct hg_err *
     return 0;
 }
 
+/* As many mbufs as the device takes for one packet that it cuts; drivers that do not say get what
+ * all take. */
+static uint16_t tso_bufs(const struct rte_eth_dev_info *info)
+{
+    uint16_t max = info->tx_desc_lim.nb_seg_max;
+
+    return max == 0 || max == UINT16_MAX ? TSO_BUFS : RTE_MIN(max, TSO_BUFS_MOST);
+}
+
 static int fill_port(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
-                     const struct rte_eth_conf *conf, struct hg_err *err)
+                     const struct rte_eth_dev_info *info, const struct rte_eth_conf *conf,
+                     struct hg_err *err)
 {
     struct hg_port *port = &dev->port;
     int ret = rte_eth_macaddr_get(dev->id, &port->mac);
@@ -252,6 +272,10 @@ static int fill_port(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
     port->tx_ip_csum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
     port->tx_tcp_csum = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
     port->tx_multi_seg = (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+    if ((conf->txmode.offloads & TSO_NEEDS) == TSO_NEEDS) {
+        port->tx_tso = TSO_MAX;
+        port->tx_tso_bufs = tso_bufs(info);
+    }
     return 0;
 }
 
@@ -276,7 +300,7 @@ static int bring_up(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
     if (ret == 0)
         ret = setup_queues(cfg, info, conf, dev->id, err);
     if (ret == 0)
-        ret = fill_port(dev, cfg, conf, err);
+        ret = fill_port(dev, cfg, info, conf, err);
     if (ret != 0)
         return ret;
     ret = rte_eth_dev_start(dev->id);

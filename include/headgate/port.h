@@ -54,6 +54,10 @@ struct hg_port {
     bool tx_ip_csum;   /* port fills IPv4 header checksums on request */
     bool tx_tcp_csum;  /* port fills TCP checksums on request */
     bool tx_multi_seg; /* port accepts mbuf chains */
+    uint32_t
+        tx_tso; /* most bytes of a TCP segment, header included, that the port cuts into packets
+                        * by rte_mbuf.tso_segsz; 0: it does not. With it, tx_tcp_csum and tx_multi_seg */
+    uint16_t tx_tso_bufs; /* of so many mbufs at most */
 };
 
 /* Receives up to max packets; the caller owns them. */
@@ -82,6 +86,8 @@ struct hg_ethdev_cfg {
     uint16_t rx_desc, tx_desc;    /* 0: the driver's default */
     uint16_t mtu;                 /* 0: the driver's default */
     struct rte_mempool **rx_pool; /* one per queue; must outlive the port */
+    bool
+        lro; /* let the device join segments of one connection, if it can; needs scattered reception */
     bool trust_csum; /* for links that cannot corrupt (shared memory): software checks of
                       * TCP/IP checksums are skipped on receive where no offload exists */
     bool multicast;  /* receive all multicast frames: IPv6 needs it */

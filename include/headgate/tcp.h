@@ -75,6 +75,9 @@ struct hg_tcp_cfg {
     hg_ns rto_min;                   /* [200 ms] RFC 6298, Linux's floor instead of 1 s */
     hg_ns rto_max;                   /* [60 s] */
     hg_ns delack;                    /* [40 ms] */
+    uint32_t tso_max;                /* bytes of payload that the layer below cuts into segments by
+                             * rte_mbuf.tso_segsz, at most 64000; 0: it does not */
+    uint16_t tso_bufs;               /* mbufs of such a packet at most, its header's among them */
     uint8_t delack_segs;             /* [2] full segments after which an ACK is not delayed */
     hg_ns msl;                       /* [15 s]; TIME-WAIT lasts 2 MSL */
     hg_ns keepalive_idle;            /* [75 s]; then every idle/5, five probes (RFC 1122 4.2.3.6) */

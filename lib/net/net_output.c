@@ -113,7 +113,9 @@ static inline void finish_tcp(const struct hg_net *net, struct rte_mbuf *m,
                               const struct hg_flow *flow, bool v4)
 {
     struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod(m, struct rte_tcp_hdr *);
-    uint64_t sum = ((uint32_t)IPPROTO_TCP << 8) + __builtin_bswap16((uint16_t)m->pkt_len);
+    bool large = m->tso_segsz != 0; /* then the port adds each packet's length */
+    uint64_t sum =
+        ((uint32_t)IPPROTO_TCP << 8) + (large ? 0 : __builtin_bswap16((uint16_t)m->pkt_len));
 
     if (v4)
         sum += (uint64_t)net_v4_be(&flow->local) + net_v4_be(&flow->remote);
@@ -123,6 +125,8 @@ static inline void finish_tcp(const struct hg_net *net, struct rte_mbuf *m,
         m->ol_flags |= (v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6) | RTE_MBUF_F_TX_TCP_CKSUM;
         m->l3_len = v4 ? sizeof(struct rte_ipv4_hdr) : sizeof(struct net_ip6);
         m->l4_len = (tcp->data_off >> 4) * 4;
+        if (large)
+            m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
         tcp->cksum = hg_csum_fold(sum);
     } else {
         tcp->cksum = 0;
@@ -175,7 +179,8 @@ void hg_net_emit(struct hg_net *net, struct rte_mbuf *m, const struct hg_tx *tx,
 
     assert(v4 == net_ip_is_v4(&flow->local));
     assert(m->data_len >= sizeof(struct rte_tcp_hdr));
-    assert(m->pkt_len + sizeof(struct rte_ipv4_hdr) <= net->port->mtu);
+    assert(m->tso_segsz != 0 ? m->pkt_len <= net->port->tx_tso
+                             : m->pkt_len + sizeof(struct rte_ipv4_hdr) <= net->port->mtu);
     /* An address made from router advertisements may end before its connections do. */
     if (likely(net_local(net, &flow->local) != NULL))
         nbr = neighbour(net, flow, now, &counter);

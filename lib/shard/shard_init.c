@@ -168,6 +168,9 @@ static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
     if (rc != 0)
         return rc;
     sh->cfg.tcp.rcv_low = RCV_LOW;
+    sh->cfg.tcp.tso_max =
+        sh->cfg.port->tx_tso > TCP_HEADER_MOST ? sh->cfg.port->tx_tso - TCP_HEADER_MOST : 0;
+    sh->cfg.tcp.tso_bufs = sh->cfg.port->tx_tso_bufs;
     sh->cfg.tcp.hdr_pool = sh->hdr_pool;
     sh->cfg.tcp.clone_pool = sh->clone_pool;
     rc = hg_tcp_create(&sh->cfg.tcp, &env, now, &sh->tcp, err);

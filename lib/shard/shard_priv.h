@@ -32,6 +32,7 @@
 #include <rte_ring.h>
 #include <sys/queue.h>
 
+#define TCP_HEADER_MOST 60u /* with all options */
 #define RX_BURSTS_PER_TURN 4
 #define EVENTS_PER_TURN 128
 #define RUNS_PER_TURN 64

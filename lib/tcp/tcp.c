@@ -78,6 +78,8 @@ static int check_cfg(const struct hg_tcp_cfg *cfg, struct hg_err *err)
         return hg_fail(err, -EINVAL, "tcp: mss %u is below %u", cfg->mss, TCP_MIN_MSS);
     if (cfg->user_timeout && (cfg->user_timeout < HG_SEC(1) || cfg->user_timeout > HG_SEC(86400)))
         return hg_fail(err, -EINVAL, "tcp: user_timeout must be from 1 s to a day");
+    if (cfg->tso_max > 64000 || (cfg->tso_max && cfg->tso_bufs < 2))
+        return hg_fail(err, -EINVAL, "tcp: tso_max must not be above 64000, with tso_bufs from 2");
     if (cfg->rto_min > cfg->rto_max)
         return hg_fail(err, -EINVAL, "tcp: rto_min is above rto_max");
     return 0;

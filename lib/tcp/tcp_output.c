@@ -50,8 +50,11 @@ void tcp_output_ack_limited(struct hg_tcp_conn *conn, uint64_t *counter)
 
 void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
 {
-    if (unlikely(len > conn->rcv_mss))
-        conn->rcv_mss = len;
+    if (unlikely(len > conn->rcv_mss)) {
+        /* More than we offered is several segments that the device joined. */
+        uint32_t most = tcp_segment_mss(conn->tcp, &conn->flow.remote);
+        conn->rcv_mss = len < most ? len : most;
+    }
     if (conn->flags & TCP_F_ACK_NOW)
         return;
     if (conn->rcv_nxt - conn->last_ack_sent >= conn->tcp->cfg.delack_segs * conn->rcv_mss) {
@@ -153,6 +156,16 @@ static void sent_new(struct hg_tcp_conn *conn, uint32_t len, bool fin)
     tcp_loss_arm_probe(conn);
 }
 
+/* With segmentation offload: as many full segments as the congestion window takes, in one. */
+static uint32_t large_segment(const struct hg_tcp_conn *conn, uint32_t room, uint32_t pipe)
+{
+    uint32_t cwnd = conn->cc.cwnd, max = conn->tcp->cfg.tso_max;
+    uint32_t len = cwnd > pipe ? cwnd - pipe : 0;
+
+    len = len < max ? len : max;
+    return len > room ? len / room * room : room;
+}
+
 /* The next new segment. False when nothing more can go now. */
 static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
 {
@@ -163,6 +176,8 @@ static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
     uint32_t probe = tcp_pmtu_probe_len(conn, unsent);
     uint32_t len = probe ? probe : tcp_segment_room(conn);
 
+    if (conn->tcp->cfg.tso_max && !probe)
+        len = large_segment(conn, len, *pipe);
     len = len < unsent ? len : unsent;
     len = len < wnd ? len : wnd;
     fin = fin && len == unsent && wnd > len;
@@ -172,7 +187,8 @@ static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
         return false;
     if (len && !worth_sending(conn, len, unsent))
         return false;
-    struct tcp_out out = {.seq = conn->snd_nxt, .len = len, .cursor = &conn->new_cursor};
+    struct tcp_out out = {
+        .seq = conn->snd_nxt, .len = len, .cursor = &conn->new_cursor, .probe = probe != 0};
     out.flags = (fin ? TCP_FIN : 0) | (len && len == unsent ? TCP_PSH : 0);
     int sent = tcp_segment_send(conn, &out);
     if (sent < 0) {

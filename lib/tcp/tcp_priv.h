@@ -237,6 +237,7 @@ struct tcp_out {
     uint8_t flags;             /* beside ACK */
     struct tcp_cursor *cursor; /* with len */
     bool again;                /* the bytes were sent before */
+    bool probe;                /* larger than others to see whether the path takes it */
 };
 /* Builds and emits it, with the acknowledgement and window of this moment. Returns the payload
  * bytes that went (fewer than out->len, without FIN and PSH, when the data lies in too many pieces)

@@ -158,6 +158,8 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
             rte_pktmbuf_free(m);
             return -ENOBUFS;
         }
+        if (unlikely(sent > tcp_segment_room(conn)) && tcp->cfg.tso_max && !out->probe)
+            m->tso_segsz = (uint16_t)tcp_segment_room(conn); /* the layer below cuts it */
         if (sent < out->len)
             h.flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     }
@@ -171,7 +173,7 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
     tcp_timer_clear(conn, TCP_T_DELACK);
     conn->segs_out++;
     conn->bytes_sent += sent;
-    conn->data_segs_out += sent != 0;
+    conn->data_segs_out += m->tso_segsz ? (sent + m->tso_segsz - 1) / m->tso_segsz : sent != 0;
     if (unlikely(conn->flags & TCP_F_ECN))
         tx.ecn = set_ecn(conn, &h, sent && !out->again);
     emit(tcp, m, &h, &tx);

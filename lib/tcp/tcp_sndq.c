@@ -89,9 +89,11 @@ uint32_t tcp_sndq_attach(struct hg_tcp_conn *conn, struct tcp_cursor *cur, struc
                          struct rte_mbuf *hdr)
 {
     struct rte_mbuf *last = hdr;
+    bool large = conn->tcp->cfg.tso_max && blk.hi - blk.lo > tcp_segment_room(conn);
+    unsigned max = large ? conn->tcp->cfg.tso_bufs - 1u : PIECES_MAX;
     uint32_t seq = blk.lo;
 
-    for (unsigned pieces = 0; pieces < PIECES_MAX && seq != blk.hi; pieces++) {
+    for (unsigned pieces = 0; pieces < max && seq != blk.hi; pieces++) {
         seek(&conn->sndq, cur, seq);
         struct rte_mbuf *clone = rte_pktmbuf_alloc(conn->tcp->cfg.clone_pool);
         if (!clone)

@@ -5,6 +5,7 @@
  * Usage: test_net_output [seed]
  */
 #include "net_rig.h"
+#include <rte_ip.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,44 @@ static void test_headers_and_checksums(void)
         }
     }
     CU_ASSERT_EQUAL(rig_counters(&rig)->tx_packets, id);
+    rig_close(&rig);
+}
+
+static void offer_tso(struct rig *rig, struct hg_net_cfg *cfg)
+{
+    (void)cfg;
+    rig->port.tx_ip_csum = rig->port.tx_tcp_csum = rig->port.tx_multi_seg = true;
+    rig->port.tx_tso = 64000;
+    rig->port.tx_tso_bufs = 40;
+}
+
+static void test_large_segments_are_marked_for_the_port(void)
+{
+    const uint64_t want = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IP_CKSUM |
+                          RTE_MBUF_F_TX_IPV4;
+    struct rig rig;
+    struct frame f;
+    struct hg_flow flow = flow_to(IP_PEER);
+    struct rte_mbuf *m;
+
+    open_known(&rig, offer_tso);
+    m = segment(&rig, 7000, 1700);
+    m->tso_segsz = 1440;
+    hg_net_emit(rig.net, m, &(struct hg_tx){.flow = &flow}, rig.now);
+    rig_sent(&rig, 0, &f);
+    m = rig.tx[0];
+    CU_ASSERT_EQUAL(m->ol_flags & want, want);
+    CU_ASSERT_EQUAL(m->tso_segsz, 1440);
+    CU_ASSERT_EQUAL(m->l2_len, 14);
+    CU_ASSERT_EQUAL(m->l3_len, 20);
+    CU_ASSERT_EQUAL(m->l4_len, 20);
+    CU_ASSERT_EQUAL(get16(f.b + 16), 7040);
+    /* What the mbuf API asks for: the pseudo-header without the length. */
+    uint16_t sum =
+        rte_ipv4_phdr_cksum((const struct rte_ipv4_hdr *)(const void *)(f.b + 14), m->ol_flags);
+    CU_ASSERT_EQUAL(memcmp(&sum, f.b + 50, sizeof sum), 0);
+    CU_ASSERT_NOT_EQUAL(sum, rte_ipv4_phdr_cksum((const void *)(f.b + 14), 0));
+    rig_forget_tx(&rig);
     rig_close(&rig);
 }
 
@@ -435,6 +474,8 @@ int main(int argc, char **argv)
     suite = CU_add_suite("net_output", NULL, NULL);
     if (suite == NULL || !CU_add_test(suite, "headers and checksums", test_headers_and_checksums) ||
         !CU_add_test(suite, "every IP id", test_every_ip_id) ||
+        !CU_add_test(suite, "large segments are marked for the port",
+                     test_large_segments_are_marked_for_the_port) ||
         !CU_add_test(suite, "routes", test_routes) ||
         !CU_add_test(suite, "no route", test_no_route) ||
         !CU_add_test(suite, "host prefix", test_host_prefix) ||

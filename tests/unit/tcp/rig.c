@@ -52,6 +52,7 @@ static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns no
     CU_ASSERT_EQUAL(rte_mbuf_check(m, 1, &(const char *){NULL}), 0);
     o->flow = *tx->flow;
     o->ecn = tx->ecn;
+    o->tso_segsz = m->tso_segsz;
     o->len = m->pkt_len - o->h.len;
     o->mbufs = m->nb_segs;
     CU_ASSERT_FATAL(o->len <= sizeof o->data);

@@ -22,8 +22,9 @@ struct rig_out {
     struct hg_flow flow;
     uint8_t ecn;
     uint32_t len; /* payload bytes */
-    uint8_t data[2048];
+    uint8_t data[16384];
     unsigned mbufs;
+    uint16_t tso_segsz; /* of the mbuf */
 };
 
 struct rig {

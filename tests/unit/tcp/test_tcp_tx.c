@@ -602,6 +602,72 @@ static void test_reneging_peer(void)
     rig_fini(&rig);
 }
 
+/* ---- segmentation offload ---- */
+
+static void test_the_layer_below_cuts(void)
+{
+    start(&(struct hg_tcp_cfg){.tso_max = 16000, .tso_bufs = 40});
+    rig_send(&rig, 1, 12 * FULL + 100);
+    rig_poll(&rig);
+    const struct rig_out *o = rig_expect(&rig, TCP_ACK, 1, 1);
+    CU_ASSERT_EQUAL(o->len, 10 * FULL); /* the congestion window, in full segments */
+    CU_ASSERT_EQUAL(o->tso_segsz, FULL);
+    CU_ASSERT_EQUAL(info().data_segs_out, 10);
+    rig_expect_none(&rig);
+    ack(1 + 10 * FULL);
+    o = rig_expect(&rig, TCP_ACK, 1 + 10 * FULL, 1);
+    CU_ASSERT_EQUAL(o->len, 2 * FULL + 100);
+    CU_ASSERT_EQUAL(o->tso_segsz, FULL);
+    ack(1 + 12 * FULL + 100);
+    rig_send(&rig, 1 + 12 * FULL + 100, 500); /* fits one: nothing to cut */
+    rig_poll(&rig);
+    o = rig_expect(&rig, TCP_ACK, 1 + 12 * FULL + 100, 1);
+    CU_ASSERT_EQUAL(o->len, 500);
+    CU_ASSERT_EQUAL(o->tso_segsz, 0);
+    ack(1 + 12 * FULL + 600);
+    CU_ASSERT_EQUAL(rte_mempool_in_use_count(rig.data), 0);
+    rig_fini(&rig);
+}
+
+static void test_large_segments_are_bounded(void)
+{
+    start(&(struct hg_tcp_cfg){.tso_max = 5000, .tso_bufs = 4});
+    rig_send(&rig, 1, 6 * FULL);
+    rig_poll(&rig);
+    const struct rig_out *o = rig_expect(&rig, TCP_ACK, 1, 1);
+    CU_ASSERT_EQUAL(o->len, 5 * FULL); /* 5000 bytes hold five */
+    CU_ASSERT(o->mbufs <= 4);
+    rig_skip(&rig);
+    ack(1 + 6 * FULL);
+    for (uint32_t i = 0; i < 20; i++)
+        rig_send(&rig, 1 + 6 * FULL + 200 * i, 200); /* small pieces */
+    rig_poll(&rig);
+    uint32_t at = 1 + 6 * FULL;
+    while ((o = rig_take(&rig))) {
+        CU_ASSERT_EQUAL(o->h.seq - rig.iss, at);
+        CU_ASSERT(o->mbufs <= 8);
+        at += o->len;
+    }
+    CU_ASSERT_EQUAL(at, 1 + 6 * FULL + 4000);
+    rig_fini(&rig);
+}
+
+static void test_lost_parts_of_a_large_segment_go_alone(void)
+{
+    rig_init(&rig, &(struct hg_tcp_cfg){.tso_max = 16000, .tso_bufs = 40});
+    rig.rtt = HG_MS(8);
+    rig_accept(&rig);
+    rig_send(&rig, 1, 10 * FULL);
+    rig_poll(&rig);
+    rig_skip(&rig);
+    rig_advance(&rig, HG_MS(8));
+    sack(1 + 2 * FULL, 1 + 3 * FULL, 1 + 7 * FULL); /* the third is missing */
+    expect_full(1 + 2 * FULL, 1);
+    ack(1 + 10 * FULL);
+    CU_ASSERT_EQUAL(info().retransmits, 1);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -633,6 +699,9 @@ int main(void)
         {"cwnd after idle", test_cwnd_after_idle},
         {"data beside SACK blocks fits", test_data_beside_sack_blocks_fits},
         {"reneging peer", test_reneging_peer},
+        {"the layer below cuts large segments", test_the_layer_below_cuts},
+        {"large segments are bounded", test_large_segments_are_bounded},
+        {"lost parts of a large segment go alone", test_lost_parts_of_a_large_segment_go_alone},
     };
 
     rig_eal();
