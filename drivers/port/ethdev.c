@@ -28,6 +28,8 @@
 #define TSO_BUFS_MOST 40u /* a segment of 64 KB in buffers of 2 KiB */
 /* One connection must stay on one queue in both IP versions; other traffic may go anywhere. */
 #define RSS_WANTED (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
+#define RSS_KEY_MAX 64
+#define RSS_KEY_8 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a, 0x6d, 0x5a
 
 /* net_tap offers TX checksums but adds up the pieces of a chain as if each began at an even offset
  * (seen with 22.11: a segment after an odd-sized piece leaves with a wrong checksum), and does it
@@ -175,6 +177,19 @@ static int check_cfg(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_i
     return ret;
 }
 
+/* With this key Toeplitz does not tell source from destination: both directions of a connection have
+ * one hash (Woo and Park 2012). Devices with keys of other lengths keep their own. */
+static void set_rss_key(const struct rte_eth_dev_info *info, struct rte_eth_rss_conf *rss)
+{
+    static const uint8_t key[RSS_KEY_MAX] = {RSS_KEY_8, RSS_KEY_8, RSS_KEY_8, RSS_KEY_8,
+                                             RSS_KEY_8, RSS_KEY_8, RSS_KEY_8, RSS_KEY_8};
+
+    if (info->hash_key_size == 0 || info->hash_key_size > sizeof key)
+        return;
+    rss->rss_key = (uint8_t *)(uintptr_t)key; /* only read */
+    rss->rss_key_len = info->hash_key_size;
+}
+
 /* What to ask of the device: offloads it has of those we use, RSS, MTU. */
 static int make_conf(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
                      struct rte_eth_conf *conf, struct hg_err *err)
@@ -202,6 +217,7 @@ static int make_conf(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_i
     if (cfg->n_queues > 1) {
         conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf->rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & RSS_WANTED;
+        set_rss_key(info, &conf->rx_adv_conf.rss_conf);
     }
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <CUnit/Basic.h>
 #include <errno.h>
 #include <rte_eal.h>
+#include <rte_thash.h>
 #include <rte_ethdev.h>
 #include <rte_mempool.h>
 #include <stdio.h>
@@ -30,14 +31,31 @@ __typeof__(rte_eth_macaddr_get) __real_rte_eth_macaddr_get, __wrap_rte_eth_macad
 __typeof__(rte_eth_dev_get_mtu) __real_rte_eth_dev_get_mtu, __wrap_rte_eth_dev_get_mtu;
 __typeof__(rte_eth_dev_start) __real_rte_eth_dev_start, __wrap_rte_eth_dev_start;
 
+/* What the last configuration asked for; and whether a device pretends to cut and join segments. */
+static struct rte_eth_conf asked;
+static uint8_t asked_key[64];
+static bool offer_large;
+
 int __wrap_rte_eth_dev_info_get(uint16_t id, struct rte_eth_dev_info *info)
 {
-    return fail_at == INFO ? -EIO : __real_rte_eth_dev_info_get(id, info);
+    int ret = fail_at == INFO ? -EIO : __real_rte_eth_dev_info_get(id, info);
+
+    if (ret == 0 && offer_large) {
+        info->hash_key_size = 40;
+        info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_SCATTER;
+        info->max_lro_pkt_size = 32000;
+        info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    }
+    return ret;
 }
 
 int __wrap_rte_eth_dev_configure(uint16_t id, uint16_t rx, uint16_t tx,
                                  const struct rte_eth_conf *conf)
 {
+    asked = *conf;
+    if (conf->rx_adv_conf.rss_conf.rss_key != NULL)
+        memcpy(asked_key, conf->rx_adv_conf.rss_conf.rss_key,
+               conf->rx_adv_conf.rss_conf.rss_key_len);
     return fail_at == CONFIGURE ? -EIO : __real_rte_eth_dev_configure(id, rx, tx, conf);
 }
 
@@ -152,6 +170,50 @@ static void test_packets_and_stats(void)
     CU_ASSERT_EQUAL(rte_mempool_avail_count(pool), POOL);
 }
 
+/* Both directions of a connection have one hash, by DPDK's own Toeplitz. */
+static void check_symmetry(void)
+{
+    CU_ASSERT_EQUAL(asked.rx_adv_conf.rss_conf.rss_key_len, 40);
+    for (uint32_t i = 1; i < 100; i++) {
+        uint32_t a = i * 2654435761u, b = i * 40503u, p = i * 77 & 0xffff, q = i * 991 & 0xffff;
+        uint32_t there[3] = {a, b, p << 16 | q}, back[3] = {b, a, q << 16 | p};
+        uint32_t other[3] = {a + 1, b, p << 16 | q};
+        CU_ASSERT_EQUAL(rte_softrss(there, 3, asked_key), rte_softrss(back, 3, asked_key));
+        CU_ASSERT_NOT_EQUAL(rte_softrss(there, 3, asked_key), rte_softrss(other, 3, asked_key));
+    }
+}
+
+static void test_what_a_better_device_is_asked_for(void)
+{
+    struct rte_mempool *pools[2] = {pool, pool};
+    struct hg_ethdev_cfg cfg = cfg_for("net_null0");
+    struct hg_port *port = NULL;
+    struct hg_err err = {""};
+
+    offer_large = true;
+    fail_at = CONFIGURE; /* the device could not do it; what it is asked is seen */
+    CU_ASSERT_NOT_EQUAL(hg_port_ethdev_open(&cfg, &port, &err), 0);
+    CU_ASSERT_EQUAL(asked.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0); /* not wanted */
+    CU_ASSERT_NOT_EQUAL(asked.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO, 0);
+    cfg.lro = true;
+    CU_ASSERT_NOT_EQUAL(hg_port_ethdev_open(&cfg, &port, &err), 0);
+    CU_ASSERT_NOT_EQUAL(asked.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0);
+    CU_ASSERT_EQUAL(asked.rxmode.max_lro_pkt_size, 32000);
+    offer_large = false;
+    CU_ASSERT_NOT_EQUAL(hg_port_ethdev_open(&cfg, &port, &err), 0);
+    CU_ASSERT_EQUAL(asked.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0); /* not offered */
+    offer_large = true;
+    cfg.n_queues = 2;
+    cfg.rx_pool = pools;
+    CU_ASSERT_NOT_EQUAL(hg_port_ethdev_open(&cfg, &port, &err), 0);
+    check_symmetry();
+    offer_large = false;
+    fail_at = NONE;
+    CU_ASSERT_EQUAL(hg_port_ethdev_queues("net_null0") > 1, 1);
+    CU_ASSERT_EQUAL(hg_port_ethdev_queues("net_ring0"), 1);
+    CU_ASSERT_EQUAL(hg_port_ethdev_queues("net_nowhere7"), 0);
+}
+
 static void test_two_queues_with_rss(void)
 {
     struct hg_ethdev_cfg cfg = cfg_for("net_null0");
@@ -164,6 +226,7 @@ static void test_two_queues_with_rss(void)
     cfg.rx_pool = pools;
     CU_ASSERT_EQUAL_FATAL(hg_port_ethdev_open(&cfg, &port, &err), 0);
     CU_ASSERT_EQUAL(port->n_queues, 2);
+    CU_ASSERT_EQUAL(asked.rxmode.mq_mode, RTE_ETH_MQ_RX_RSS);
     for (uint16_t q = 0; q < 2; q++) {
         CU_ASSERT_EQUAL_FATAL(hg_port_rx(port, q, got, 4), 4);
         rte_pktmbuf_free_bulk(got, 4);
@@ -229,6 +292,8 @@ int main(void)
     suite = CU_add_suite("port_ethdev", NULL, NULL);
     if (pool == NULL || tiny_pool == NULL || suite == NULL ||
         !CU_add_test(suite, "refusals", test_refusals) ||
+        !CU_add_test(suite, "what a better device is asked for",
+                     test_what_a_better_device_is_asked_for) ||
         !CU_add_test(suite, "no RSS, one queue", test_no_rss_serves_one_queue) ||
         !CU_add_test(suite, "packets and statistics", test_packets_and_stats) ||
         !CU_add_test(suite, "two queues", test_two_queues_with_rss) ||
