@@ -23,6 +23,7 @@ struct option {
     const char *help;   /* CHOICE: "a|b: meaning" */
 };
 
+#define MSS_LEAST 536u /* RFC 9293 3.7.1: what every host takes */
 #define AT(field) offsetof(struct config, field)
 #define K UINT64_C(1024)
 #define M (K * K)
@@ -81,6 +82,9 @@ static const struct option options[] = {
      "packet buffers that receive queues may hold per shard; 0: three quarters of rx-mbufs"},
     {"tcp", "connections", COUNT, AT(tcp_conns), "0", 0, 4 * M,
      "connections in any state per shard; 0: twice ingest.connections"},
+    {"tcp", "mss", COUNT, AT(mss), "0", 0, 9176,
+     "largest segment offered to peers and sent, bytes without headers; for paths that swallow "
+     "larger packets; 0: what the MTU allows"},
     {"tcp", "keepalive", TIME, AT(keepalive), "75s", HG_SEC(1), HG_SEC(7200),
      "probe after silence"},
     {"tls", "certificate", TEXT, AT(cert), "", 0, 0, "our certificate chain, PEM"},
@@ -451,6 +455,9 @@ int config_check(struct config *cfg, struct hg_err *err)
         return hg_fail(err, -EINVAL, "[port] needs a device or a vdev");
     if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')
         return hg_fail(err, -EINVAL, "[tls] certificate, key and ca must be given");
+    if (cfg->mss != 0 && cfg->mss < MSS_LEAST)
+        return hg_fail(err, -EINVAL, "[tcp] mss = %" PRIu64 ": 0, or from %u to 9176", cfg->mss,
+                       MSS_LEAST);
     if (cfg->keylog[0] != '\0' && !cfg->allow_keylog)
         return hg_fail(
             err, -EINVAL,

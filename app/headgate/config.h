@@ -43,7 +43,7 @@ struct config {
     bool trust_checksums;
     char closed_ports[CFG_TEXT_MAX];
     /* [tcp] */
-    uint64_t rcv_buf, rcv_mem, tcp_conns;
+    uint64_t rcv_buf, rcv_mem, tcp_conns, mss;
     hg_ns keepalive;
     /* [tls] */
     char cert[CFG_TEXT_MAX], key[CFG_TEXT_MAX], ca[CFG_TEXT_MAX];

@@ -378,6 +378,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .tcp = {.conns_max = (uint32_t)cfg->tcp_conns,
                 .rcv_buf = (uint32_t)cfg->rcv_buf,
                 .rcv_mem_max = cfg->rcv_mem,
+                .mss = (uint16_t)cfg->mss,
                 .keepalive_idle = cfg->keepalive,
                 .closed_silent = strcmp(cfg->closed_ports, "silent") == 0},
         .tls = node->tls.ingest,
