@@ -72,7 +72,7 @@ static void set_flags(struct tcp_sent *s, uint32_t i, uint32_t flags)
 
     s->sacked += (flags & TCP_R_SACKED ? len : 0) - (old & TCP_R_SACKED ? len : 0);
     s->lost += (flags & TCP_R_LOST ? len : 0) - (old & TCP_R_LOST ? len : 0);
-    s->r[i].flags = flags;
+    s->r[i].flags = (uint16_t)flags;
 }
 
 static void remove_ranges(struct tcp_sent *s, uint32_t at, uint32_t count)
@@ -81,25 +81,55 @@ static void remove_ranges(struct tcp_sent *s, uint32_t at, uint32_t count)
     s->n -= count;
 }
 
-static hg_ns apart(const struct tcp_sent *s, uint32_t i)
+static hg_ns sent_from(const struct tcp_range *r)
+{
+    hg_ns span = (hg_ns)r->span << TCP_SPAN_SHIFT;
+
+    return r->time > span ? r->time - span : 0;
+}
+
+/* For [from, to], rounded up: what is joined again and again must not seem shorter than it is. */
+static uint16_t span_of(hg_ns from, hg_ns to)
+{
+    hg_ns units = (to - from + (1u << TCP_SPAN_SHIFT) - 1) >> TCP_SPAN_SHIFT;
+
+    return units < UINT16_MAX ? (uint16_t)units : UINT16_MAX;
+}
+
+static hg_ns first_sent(const struct tcp_sent *s, uint32_t i)
+{
+    hg_ns a = sent_from(&s->r[i]), b = sent_from(&s->r[i + 1]);
+
+    return a < b ? a : b;
+}
+
+static hg_ns last_sent(const struct tcp_sent *s, uint32_t i)
 {
     hg_ns a = s->r[i].time, b = s->r[i + 1].time;
 
-    return a > b ? a - b : b - a;
+    return a > b ? a : b;
+}
+
+/* In how long a time r[i] and r[i + 1] were sent. */
+static hg_ns spread(const struct tcp_sent *s, uint32_t i)
+{
+    return last_sent(s, i) - first_sent(s, i);
 }
 
 /* r[i] and r[i + 1], which have the same flags, become one. */
 static void join(struct tcp_sent *s, uint32_t i)
 {
-    if (s->r[i].time > s->r[i + 1].time)
-        s->r[i + 1].time = s->r[i].time;
+    hg_ns first = first_sent(s, i), last = last_sent(s, i);
+
+    s->r[i + 1].time = last;
+    s->r[i + 1].span = span_of(first, last);
     remove_ranges(s, i, 1);
 }
 
 static bool may_join(const struct tcp_sent *s, uint32_t i)
 {
     return s->r[i].flags == s->r[i + 1].flags &&
-           (s->r[i].flags & TCP_R_SACKED || apart(s, i) <= s->grain);
+           (s->r[i].flags & TCP_R_SACKED || spread(s, i) <= s->grain);
 }
 
 /* Invariant 2 again after r[from .. to] changed. */
@@ -149,7 +179,7 @@ static void squeeze(struct tcp_sent *s)
     uint32_t best = s->n;
 
     for (uint32_t i = 0; i + 1 < s->n; i++)
-        if (s->r[i].flags == s->r[i + 1].flags && (best == s->n || apart(s, i) < apart(s, best)))
+        if (s->r[i].flags == s->r[i + 1].flags && (best == s->n || spread(s, i) < spread(s, best)))
             best = i;
     if (best < s->n)
         join(s, best);
@@ -201,7 +231,8 @@ void tcp_sent_push(struct tcp_sent *s, uint32_t hi, hg_ns now)
 {
     struct tcp_range *last = s->n ? &s->r[s->n - 1] : NULL;
 
-    if (last && !last->flags && now - last->time <= s->grain) {
+    if (last && !last->flags && now - sent_from(last) <= s->grain) {
+        last->span = span_of(sent_from(last), now);
         last->hi = hi;
         last->time = now;
         return;
@@ -374,6 +405,7 @@ void tcp_sent_again(struct tcp_sent *s, struct tcp_block blk, hg_ns now)
             cut(s, i, blk.hi);
         set_flags(s, i, TCP_R_RTX);
         s->r[i].time = now;
+        s->r[i].span = 0;
     }
     s->rtx_end = seq_max(s->rtx_end, blk.hi);
     join_all(s, first, i);

@@ -9,8 +9,10 @@
  * Invariants:
  *  1. Ranges are sorted, not empty, and cover [una, nxt) without a gap: r[i] begins where r[i - 1]
  *     ends, r[0] at una; nxt is the end of the last.
- *  2. n <= max. Neighbours with the same flags that were sent within a grain of each other are one
- *     range with the later time: a loss may be seen that much later for it, never earlier.
+ *  2. n <= max. Neighbours with the same flags that were all sent within a grain are one range with
+ *     the latest time: a loss may be seen that much later for it, never earlier, and a round-trip time
+ *     comes out that much too small. `span` tells how long before that time its first byte was sent,
+ *     so that a sender that never pauses does not make one range of a whole window.
  *  3. `sacked` and `lost` are the sums of the lengths of the ranges flagged so; no range is both.
  *  4. RTX ranges end at or below rtx_end. From there on, times do not decrease.
  *  5. At n == max neighbours are joined across larger grains; when that does not help, a reported
@@ -38,8 +40,11 @@ enum {
 struct tcp_range {
     hg_ns time;
     uint32_t hi;    /* sequence number after the last one */
-    uint32_t flags; /* TCP_R_* */
+    uint16_t flags; /* TCP_R_* */
+    uint16_t span;  /* its bytes were sent within so many units before `time`, saturating */
 };
+
+#define TCP_SPAN_SHIFT 10 /* unit of tcp_range.span: 2^10 ns */
 
 /* Tables of TCP_SENT_MAX ranges: a free list, then the part of the array never used. */
 struct tcp_sent_pool {
@@ -56,7 +61,8 @@ struct tcp_sent {
     uint32_t sacked, lost; /* bytes */
     uint32_t rtx_end;      /* sequence number */
     uint32_t fack;         /* highest sequence number acknowledged or reported */
-    hg_ns grain;           /* see invariant 2; the owner sets it, a small part of the RTT */
+    hg_ns grain;           /* see invariant 2; the owner sets it, a small part of the RTT; of effect
+                            * up to 67 ms, the most that a span can tell */
     struct tcp_range few[TCP_SENT_FEW];
 };
 

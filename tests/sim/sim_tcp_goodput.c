@@ -227,14 +227,19 @@ static bool run(const struct sim *pools, const struct row *row, uint64_t seed, b
     transfer(&sim, row);
     double rate = (double)(sim.got - row->ramp) / ((double)(sim.now - sim.ramp_at) / 1e9);
     uint64_t rto = counter(sim.tcp[0], "rto_retransmits");
+    struct hg_tcp_info info;
+    hg_tcp_conn_info(sim.conn[0], &info);
     bool ok = sim.got >= row->bytes && rate >= (double)row->rate_min && rto <= row->rto_max;
+    /* No packet was faster than the path. */
+    ok &= (hg_ns)info.min_rtt_us * 1000 >= 2 * row->link.delay * 31 / 32;
     if (verbose || !ok)
         printf(
             "%s %s: %.2f MB/s, at least %.2f; %lu time-outs, at most %u; %lu of %lu segments sent "
-            "again, %lu recoveries\n",
+            "again, %lu recoveries, %lu undone; RTT %.3f ms, least %.3f\n",
             ok ? "ok" : "FAILED", row->name, rate / 1e6, (double)row->rate_min / 1e6, rto,
             row->rto_max, counter(sim.tcp[0], "retrans_segs"), counter(sim.tcp[0], "tx_segs"),
-            counter(sim.tcp[0], "fast_retransmits"));
+            counter(sim.tcp[0], "fast_retransmits"), counter(sim.tcp[0], "spurious_recoveries"),
+            info.srtt_us / 1e3, info.min_rtt_us / 1e3);
     hg_tcp_destroy(sim.tcp[0]);
     hg_tcp_destroy(sim.tcp[1]);
     net_model_fini(&sim.net);

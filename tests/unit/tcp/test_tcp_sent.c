@@ -121,6 +121,31 @@ static void test_what_was_sent_together_is_one_range(void)
     fini(&b);
 }
 
+/* 300 ms of it, a segment each 0.1 ms: none is taken for sent more than a grain later than it was,
+ * neither when reports cut the ranges and joined them again. */
+static void test_a_sender_that_never_pauses_is_many_ranges(void)
+{
+    struct board b;
+
+    init(&b, 0, 0);
+    b.s.grain = HG_MS(2);
+    for (unsigned i = 1; i <= 3000; i++) {
+        b.now += HG_US(100);
+        tcp_sent_push(&b.s, i * MSS, b.now);
+    }
+    CU_ASSERT(b.s.n >= 140 && b.s.n <= 170);
+    for (unsigned i = 0; i < 3000; i += 10) {
+        acknowledge(&b, i * MSS + MSS / 2);
+        CU_ASSERT(b.d.once_time >= i * HG_US(100));
+        CU_ASSERT(b.d.once_time <= (i + 1) * HG_US(100) + b.s.grain);
+        report(&b, (i + 2) * MSS, (i + 3) * MSS);
+        CU_ASSERT(b.d.once_time <= (i + 3) * HG_US(100) + b.s.grain);
+        tcp_sent_lose_first(&b.s, MSS / 2);
+        tcp_sent_forgive(&b.s);
+    }
+    fini(&b);
+}
+
 static void test_delivery_tells_what_was_sent_last(void)
 {
     struct board b;
@@ -439,6 +464,8 @@ int main(int argc, char **argv)
         {"reports merge and are counted once", test_reports_merge_and_count_once},
         {"reports that cannot be are ignored", test_bad_reports_are_ignored},
         {"what was sent together is one range", test_what_was_sent_together_is_one_range},
+        {"a sender that never pauses is many ranges",
+         test_a_sender_that_never_pauses_is_many_ranges},
         {"delivery tells what was sent last", test_delivery_tells_what_was_sent_last},
         {"losses are found by time", test_detect_by_time},
         {"a lost retransmission is found", test_lost_retransmission_is_found},
