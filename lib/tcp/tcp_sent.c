@@ -157,6 +157,8 @@ static bool forget_one(struct tcp_sent *s)
         return false;
     /* Its neighbours are not reported, or they would be one with it. */
     set_flags(s, best, s->r[best ? best - 1 : 1].flags);
+    if (s->r[best].flags & TCP_R_RTX)
+        s->rtx_end = seq_max(s->rtx_end, s->r[best].hi);
     join(s, best ? best - 1 : 0);
     return true;
 }

@@ -121,6 +121,26 @@ static void test_what_was_sent_together_is_one_range(void)
     fini(&b);
 }
 
+/* Without room for more than four ranges, a report that is forgotten becomes what its neighbour is. */
+static void test_forgotten_reports_keep_the_order_of_times(void)
+{
+    struct board b;
+
+    init(&b, 0, 1);
+    b.s.pool = NULL;
+    b.now = HG_MS(10);
+    tcp_sent_lose_first(&b.s, MSS / 2);
+    expect_next(&b, 0, MSS / 2);
+    report(&b, MSS / 2, MSS);
+    tcp_sent_push(&b.s, 2 * MSS, b.now + HG_MS(1));
+    tcp_sent_push(&b.s, 3 * MSS, b.now + HG_MS(2));
+    CU_ASSERT_EQUAL(b.s.sacked, 0);
+    for (uint32_t i = 0; i < b.s.n; i++)
+        if (b.s.r[i].flags & TCP_R_RTX)
+            CU_ASSERT(seq_le(b.s.r[i].hi, b.s.rtx_end));
+    fini(&b);
+}
+
 /* 300 ms of it, a segment each 0.1 ms: none is taken for sent more than a grain later than it was,
  * neither when reports cut the ranges and joined them again. */
 static void test_a_sender_that_never_pauses_is_many_ranges(void)
@@ -464,6 +484,8 @@ int main(int argc, char **argv)
         {"reports merge and are counted once", test_reports_merge_and_count_once},
         {"reports that cannot be are ignored", test_bad_reports_are_ignored},
         {"what was sent together is one range", test_what_was_sent_together_is_one_range},
+        {"forgotten reports keep the order of times",
+         test_forgotten_reports_keep_the_order_of_times},
         {"a sender that never pauses is many ranges",
          test_a_sender_that_never_pauses_is_many_ranges},
         {"delivery tells what was sent last", test_delivery_tells_what_was_sent_last},

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Corners of loss recovery: mechanisms that meet, and peers that lie. Full segments carry 988 bytes;
+ * the round trip takes 20 ms.
+ */
+#include "rig.h"
+#include "suite.h"
+
+#include <string.h>
+
+#define FULL 988u
+#define RTT HG_MS(20)
+#define ASK (TCP_ECE | TCP_CWR)
+
+static struct rig rig;
+static const struct tcp_block none = {0, 0};
+
+static struct hg_tcp_info info(void)
+{
+    struct hg_tcp_info i;
+
+    hg_tcp_conn_info(rig.conn, &i);
+    return i;
+}
+
+static void in_flags(uint8_t flags, uint32_t ack, struct tcp_block a, struct tcp_block b)
+{
+    struct rig_in s = {.flags = TCP_ACK | flags, .seq = 1, .ack = ack, .wnd = 60000};
+
+    if (a.hi)
+        s.sack[s.n_sack++] = a;
+    if (b.hi)
+        s.sack[s.n_sack++] = b;
+    rig_in(&rig, s);
+}
+
+static void in(uint32_t ack, struct tcp_block a, struct tcp_block b)
+{
+    in_flags(0, ack, a, b);
+}
+
+static void ack(uint32_t n)
+{
+    in(n, none, none);
+}
+
+/* Segments [lo, hi) of the stream, as a block. */
+static struct tcp_block segs(uint32_t lo, uint32_t hi)
+{
+    return (struct tcp_block){1 + lo * FULL, 1 + hi * FULL};
+}
+
+static void start_with(const struct hg_tcp_cfg *cfg, uint8_t syn_flags, uint32_t options)
+{
+    rig_init(&rig, cfg);
+    rig.rtt = RTT;
+    rig.syn_flags = syn_flags;
+    rig.options &= options;
+    rig_accept(&rig);
+}
+
+static void start(void)
+{
+    start_with(NULL, 0, UINT32_MAX);
+}
+
+/* n full segments leave, the first of them segment `at` of the stream. */
+static void send(uint32_t at, unsigned n)
+{
+    rig_send(&rig, 1 + at * FULL, n * FULL);
+    rig_poll(&rig);
+    CU_ASSERT_EQUAL(rig.n_out, n);
+    rig_skip(&rig);
+}
+
+/* ---- timers ---- */
+
+static void test_sending_on_does_not_put_off_the_timers(void)
+{
+    start();
+    for (unsigned i = 0; i < 60; i++) { /* nothing is answered */
+        rig_send(&rig, 1 + i * 10, 10);
+        rig_poll(&rig);
+        rig_advance(&rig, HG_MS(10));
+        rig_skip(&rig);
+    }
+    CU_ASSERT(rig_count(&rig, "tail_loss_probes") >= 1);
+    rig_advance(&rig, HG_MS(400));
+    CU_ASSERT(rig_count(&rig, "rto_retransmits") >= 1);
+    rig_fini(&rig);
+}
+
+static void test_undo_without_packet_buffers_leaves_a_timer(void)
+{
+    struct rte_mbuf *all[4096];
+    unsigned n = 0;
+
+    start();
+    send(0, 4);
+    while (!rig_count(&rig, "rto_retransmits"))
+        rig_advance(&rig, HG_MS(10));
+    rig_skip(&rig);
+    while (n < HG_ARRAY_LEN(all) && (all[n] = rte_pktmbuf_alloc(rig.clone)))
+        n++;
+    while (rig_count(&rig, "rto_retransmits") < 2) /* the second cannot send */
+        rig_advance(&rig, HG_MS(10));
+    in(1, segs(1, 3), segs(1, 3)); /* "twice" */
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 1);
+    while (n)
+        rte_pktmbuf_free(all[--n]);
+    rig_skip(&rig);
+    rig_advance(&rig, HG_SEC(10));
+    CU_ASSERT(rig.n_out > 0);
+    rig_fini(&rig);
+}
+
+static void test_user_timeout_begins_when_the_peer_is_asked(void)
+{
+    start_with(&(struct hg_tcp_cfg){.user_timeout = HG_SEC(30), .keepalive_idle = HG_SEC(7200)}, 0,
+               UINT32_MAX);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 0});
+    rig_advance(&rig, HG_SEC(3600));
+    rig_send(&rig, 1, FULL);
+    rig_poll(&rig);
+    rig_advance(&rig, HG_SEC(2)); /* the first probes */
+    CU_ASSERT(rig_count(&rig, "zero_window_probes") >= 1);
+    CU_ASSERT_STRING_EQUAL(rig_state(&rig), "ESTABLISHED");
+    rig_skip(&rig);
+    rig_advance(&rig, HG_SEC(60)); /* none is answered */
+    CU_ASSERT_STRING_EQUAL(rig_state(&rig), "CLOSED");
+    rig_event(&rig, HG_TCP_EV_CLOSED);
+    rig_fini(&rig);
+}
+
+static void test_idle_time_counts_once(void)
+{
+    hg_ns epoch;
+    uint32_t at = 1;
+
+    start();
+    send(0, 10);
+    rig_advance(&rig, RTT);
+    in(1, segs(1, 5), none);
+    ack(1 + 10 * FULL);
+    send(10, 4); /* congestion avoidance begins */
+    rig_advance(&rig, RTT);
+    ack(1 + 14 * FULL);
+    memcpy(&epoch, rig.conn->cc.state, sizeof epoch);
+    CU_ASSERT(epoch > 0 && epoch <= rig.now);
+    rig_advance(&rig, HG_SEC(10));
+    for (unsigned i = 0; i < 20; i++, at += 100) { /* we only receive */
+        rig_in(&rig,
+               (struct rig_in){
+                   .flags = TCP_ACK, .seq = at, .ack = 1 + 14 * FULL, .wnd = 60000, .len = 100});
+        rig_advance(&rig, HG_MS(100));
+        rig_skip(&rig);
+    }
+    send(14, 1);
+    memcpy(&epoch, rig.conn->cc.state, sizeof epoch);
+    CU_ASSERT(epoch > rig.now - HG_SEC(1) && epoch <= rig.now);
+    rig_fini(&rig);
+}
+
+/* ---- ECN ---- */
+
+static void test_one_mark_reduces_once(void)
+{
+    start_with(NULL, ASK, UINT32_MAX);
+    send(0, 10);
+    rig_send(&rig, 1 + 10 * FULL, 20 * FULL);
+    rig_advance(&rig, RTT);
+    /* The peer echoes until it sees CWR, which is behind the tenth segment. */
+    for (uint32_t i = 1; i <= 10; i++)
+        in_flags(TCP_ECE, 1 + i * FULL, none, none);
+    CU_ASSERT_EQUAL(rig_count(&rig, "ecn_reductions"), 1);
+    rig_skip(&rig);
+    ack(1 + 12 * FULL);
+    in_flags(TCP_ECE, 1 + 13 * FULL, none, none); /* another mark */
+    CU_ASSERT_EQUAL(rig_count(&rig, "ecn_reductions"), 2);
+    rig_fini(&rig);
+}
+
+static void test_a_mark_is_not_undone(void)
+{
+    start_with(NULL, ASK, UINT32_MAX);
+    send(0, 10);
+    rig_advance(&rig, RTT);
+    in_flags(TCP_ECE, 1, segs(1, 5), none);
+    uint32_t reduced = info().ssthresh;
+    CU_ASSERT(reduced < 10 * FULL);
+    in_flags(TCP_ECE, 1 + 10 * FULL, none, none);
+    in(1 + 10 * FULL, segs(0, 1), none); /* the retransmission was needless, the mark was not */
+    CU_ASSERT_EQUAL(info().ssthresh, reduced);
+    rig_fini(&rig);
+}
+
+/* ---- undo ---- */
+
+static void test_old_duplicates_undo_nothing(void)
+{
+    start();
+    send(0, 5);
+    rig_advance(&rig, RTT);
+    ack(1 + 5 * FULL);
+    send(5, 10);
+    rig_advance(&rig, RTT);
+    in(1 + 5 * FULL, segs(6, 10), none);
+    CU_ASSERT_EQUAL(rig_count(&rig, "fast_retransmits"), 1);
+    in(1 + 5 * FULL, segs(3, 4), segs(6, 10)); /* the network made a copy, long ago */
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 0);
+    ack(1 + 15 * FULL);
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 0);
+    send(15, 2); /* and copies of what was sent later say nothing of it either */
+    rig_advance(&rig, RTT);
+    in(1 + 17 * FULL, segs(16, 17), none);
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 0);
+    rig_fini(&rig);
+}
+
+/* ---- recovery ---- */
+
+static void test_reordering_timer_sends_no_burst(void)
+{
+    start();
+    send(0, 10);
+    rig_advance(&rig, RTT);
+    in(1, segs(9, 10), none); /* nine are lost */
+    rig_expect_none(&rig);
+    rig_advance(&rig, HG_MS(8));
+    CU_ASSERT_EQUAL(rig.n_out, 1); /* RFC 6937: as much as arrives, and the first */
+    CU_ASSERT(info().cwnd <= 2 * FULL);
+    rig_skip(&rig);
+    rig_advance(&rig, RTT);
+    in(1 + FULL, segs(9, 10), none);
+    CU_ASSERT_EQUAL(rig.n_out, 2);
+    rig_fini(&rig);
+}
+
+static void test_no_second_recovery_from_old_duplicates(void)
+{
+    start_with(NULL, 0, ~(uint32_t)TCP_HAS_SACK_OK);
+    send(0, 10);
+    while (!rig_count(&rig, "rto_retransmits"))
+        rig_advance(&rig, HG_MS(10));
+    rig_skip(&rig);
+    ack(1 + 10 * FULL); /* all had arrived, */
+    send(10, 1);
+    for (unsigned i = 0; i < 9; i++) /* and what was sent again arrives for the second time */
+        ack(1 + 10 * FULL);
+    CU_ASSERT_EQUAL(rig_count(&rig, "fast_retransmits"), 0); /* RFC 6582 3.2 step 2 */
+    rig_fini(&rig);
+}
+
+int main(void)
+{
+    static const struct suite_test tests[] = {
+        {"sending on does not put off the timers", test_sending_on_does_not_put_off_the_timers},
+        {"an undo without packet buffers leaves a timer",
+         test_undo_without_packet_buffers_leaves_a_timer},
+        {"the user timeout begins when the peer is asked",
+         test_user_timeout_begins_when_the_peer_is_asked},
+        {"idle time counts once", test_idle_time_counts_once},
+        {"one mark reduces once", test_one_mark_reduces_once},
+        {"a mark is not undone", test_a_mark_is_not_undone},
+        {"old duplicates undo nothing", test_old_duplicates_undo_nothing},
+        {"the reordering timer sends no burst", test_reordering_timer_sends_no_burst},
+        {"no second recovery from old duplicates", test_no_second_recovery_from_old_duplicates},
+    };
+
+    rig_eal();
+    return suite_run("tcp_corners", tests, HG_ARRAY_LEN(tests));
+}
