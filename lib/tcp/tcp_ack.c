@@ -90,6 +90,7 @@ static void take_sack(struct hg_tcp_conn *conn, const struct tcp_seg *s, struct 
     if (!(conn->flags & TCP_F_SACK) || !s->h.n_sack)
         return;
     ev->dsack = find_dsack(conn, &s->h);
+    ev->dsack_end = s->h.sack[0].hi;
     for (unsigned i = ev->dsack != 0; i < s->h.n_sack; i++)
         tcp_sent_sack(&conn->sent, s->h.sack[i], &ev->d);
 }
@@ -113,6 +114,8 @@ static void restart_timers(struct hg_tcp_conn *conn)
         conn->reo_armed = false;
         return;
     }
+    if (!conn->reo_armed)
+        tcp_timer_clear(conn, TCP_T_LOSS);
     tcp_timer_rtx_restart(conn);
     tcp_loss_arm_probe(conn);
 }

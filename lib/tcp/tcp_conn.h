@@ -133,10 +133,10 @@ struct tcp_cursor {
  * first copy is what the peer answered (RFC 3522). */
 struct tcp_undo {
     uint32_t cwnd, ssthresh; /* before */
-    uint32_t marker;         /* SND.UNA when it began */
+    uint32_t marker, end;    /* SND.UNA when it began; after the last byte sent again in it */
     uint32_t again;          /* bytes sent again of which no duplicate was reported */
     uint32_t stamp;          /* our timestamp in the first retransmission */
-    bool armed;              /* an episode is running */
+    bool armed;              /* there was an episode, and losses alone were its cause */
     bool resent;             /* `again` and `stamp` count */
 };
 

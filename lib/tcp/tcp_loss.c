@@ -7,7 +7,7 @@
  *
  * Invariants: (1) ssthresh is reduced once per episode, that is, until everything sent before its
  * begin (cc.recover) is acknowledged; (2) `undo` describes the last episode, also after it ended, until
- * the next one begins; (3) at most one tail loss probe is unanswered (tlp_out); (4) TCP_T_LOSS is
+ * the next one begins, and is not armed when ECN or a tail loss probe had proved the congestion; (3) at most one tail loss probe is unanswered (tlp_out); (4) TCP_T_LOSS is
  * the reordering timer while something may yet be judged lost by time (reo_armed), else the probe's.
  */
 #include "tcp_priv.h"
@@ -54,6 +54,7 @@ static void reduce(struct hg_tcp_conn *conn, enum tcp_cc_phase phase)
     uint32_t flight = conn->snd_nxt - conn->snd_una, cwnd = conn->cc.cwnd;
 
     begin_episode(conn);
+    conn->undo.armed = phase == TCP_CC_RECOVERY;
     tcp_cc_congestion(&conn->cc, phase, flight, tcp_mss(conn));
     tcp_trace(conn, TCP_TR_CWND_CUT, cwnd, conn->cc.ssthresh);
     tcp_prr_begin(&conn->prr, flight);
@@ -98,7 +99,8 @@ static void check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
 
     if (!undo->armed || !undo->resent)
         return;
-    if (ev->dsack)
+    /* What the network doubled before, or a probe afterwards, is no copy made by this episode. */
+    if (ev->dsack && seq_gt(ev->dsack_end, undo->marker) && seq_le(ev->dsack_end, undo->end))
         undo->again -= ev->dsack < undo->again ? ev->dsack : undo->again;
     bool first_copy =
         ev->acked && ev->has_echo && conn->cc.phase != TCP_CC_OPEN && seq_lt(ev->echo, undo->stamp);
@@ -185,7 +187,8 @@ static void find_losses(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev
             partial_ack(conn, ev->acked);
         else
             cc->dupacks = 0;
-    } else if (ev->dup && cc->dupacks < UINT8_MAX) {
+    } else if (ev->dup && cc->dupacks < UINT8_MAX && conn->snd_una != cc->recover) {
+        /* RFC 6582 3.2 step 2: right after an episode they are answers to what it sent in vain. */
         cc->dupacks++;
     }
     act_on_losses(conn);
@@ -205,6 +208,10 @@ void tcp_loss_arm_probe(struct hg_tcp_conn *conn)
     if (conn->snd_nxt - conn->snd_una <= tcp_mss(conn))
         pto += WORST_DELACK;
     pto = pto > PTO_MIN ? pto : PTO_MIN;
+    /* Until something is acknowledged it only comes earlier: a service that writes now and then would
+     * put it off for ever, and the time-out with it. */
+    if (conn->deadline[TCP_T_LOSS] && conn->deadline[TCP_T_LOSS] <= now + pto)
+        return;
     if (now + pto >= rtx) {
         /* 7.2: the probe takes the time-out's place, and the time-out comes after it. */
         pto = rtx > now ? rtx - now : 0;
@@ -235,7 +242,10 @@ void tcp_loss_timer(struct hg_tcp_conn *conn)
     if (conn->reo_armed) {
         conn->reo_armed = false;
         detect(conn);
+        bool before = reducing(conn);
         act_on_losses(conn);
+        if (!before && reducing(conn)) /* no ACK: nothing but the first segment may leave now */
+            conn->cc.cwnd = tcp_loss_pipe(conn);
     } else if (conn->snd_una != conn->snd_nxt && conn->cc.phase == TCP_CC_OPEN && !conn->tlp_out) {
         conn->flags |= TCP_F_TLP_DUE;
         tcp_trace(conn, TCP_TR_TLP, conn->snd_nxt - conn->snd_una, 0);
@@ -255,11 +265,16 @@ void tcp_loss_sent(struct hg_tcp_conn *conn, struct tcp_block blk, bool again)
         return;
     }
     tcp_sent_again(&conn->sent, blk, conn->tcp->now);
+    tcp_pmtu_sent_again(conn, blk);
+    if (conn->cc.phase == TCP_CC_OPEN)
+        return;
     if (!conn->undo.resent) {
         conn->undo.resent = true;
         conn->undo.stamp = conn->tcp->ts_now + conn->ts_offset;
+        conn->undo.end = blk.hi;
     }
     conn->undo.again += len;
+    conn->undo.end = seq_max(conn->undo.end, blk.hi);
 }
 
 /* RFC 6298 with Karn's rule, once per round trip: something sent once is timed, else the echoed
@@ -333,12 +348,17 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
     if (ev->dsack)
         tcp_rack_dsack(&conn->rack, conn->snd_una, conn->snd_nxt);
     probe_answered(conn, ev);
+    if (ev->ece)
+        conn->undo.armed = false;
     check_undo(conn, ev);
     bool ended = cc->phase != TCP_CC_OPEN && ev->acked && seq_ge(conn->snd_una, cc->recover);
     if (ended)
         end_episode(conn);
     find_losses(conn, ev);
-    if (ev->ece && cc->phase == TCP_CC_OPEN && conn->snd_una != conn->snd_nxt) {
+    /* RFC 3168 6.1.2, once per window: the peer has not seen our CWR before something above
+     * `recover` is acknowledged. */
+    if (ev->ece && cc->phase == TCP_CC_OPEN && conn->snd_una != conn->snd_nxt &&
+        conn->snd_una != cc->recover) {
         conn->tcp->count.ecn_reductions++;
         reduce(conn, TCP_CC_CWR);
     }

@@ -142,8 +142,12 @@ static void sent_new(struct hg_tcp_conn *conn, uint32_t len, bool fin)
 {
     struct hg_tcp *tcp = conn->tcp;
 
-    if (conn->snd_una == conn->snd_nxt)
+    if (conn->snd_una == conn->snd_nxt) {
+        hg_ns since = conn->progress > conn->last_tx ? conn->progress : conn->last_tx;
+        if (conn->last_tx && tcp->now - conn->last_tx > conn->rtt.rto)
+            tcp_cwv_resume(&conn->cwv, &conn->cc, tcp_mss(conn), since, tcp->now);
         conn->progress = tcp->now;
+    }
     tcp_loss_sent(conn, (struct tcp_block){conn->snd_nxt, conn->snd_nxt + len + fin}, false);
     conn->snd_nxt += len + fin;
     conn->bytes_out += len;
@@ -174,8 +178,10 @@ static bool send_one_new(struct hg_tcp_conn *conn, uint32_t *pipe)
     uint32_t edge = conn->snd_una + conn->snd_wnd;
     uint32_t wnd = seq_gt(edge, conn->snd_nxt) ? edge - conn->snd_nxt : 0;
     uint32_t probe = tcp_pmtu_probe_len(conn, unsent);
-    uint32_t len = probe ? probe : tcp_segment_room(conn);
 
+    if (unlikely(probe > wnd)) /* cut to the window it would prove nothing, and be too large */
+        probe = 0;
+    uint32_t len = probe ? probe : tcp_segment_room(conn);
     if (conn->tcp->cfg.tso_max && !probe)
         len = large_segment(conn, len, *pipe);
     len = len < unsent ? len : unsent;
@@ -225,15 +231,21 @@ static void send_tail_probe(struct hg_tcp_conn *conn, bool sent, unsigned *budge
     (*budget)--;
 }
 
-/* Nothing in flight and something to send that the window does not take: only a probe will tell us
+/* Whatever waits, waits with a timer. In flight: the time-out, also when an undo took back what the
+ * last one wanted to send. Else something that the window does not take: only a probe will tell us
  * that it opened, should the update get lost (RFC 9293 3.8.6.1). */
-static void check_persist(struct hg_tcp_conn *conn)
+static void check_timer(struct hg_tcp_conn *conn)
 {
     bool waiting = !(conn->flags & TCP_F_FIN_SENT) &&
                    (conn->sndq.end != conn->snd_nxt || conn->flags & TCP_F_FIN_QUEUED);
 
-    if (waiting && conn->snd_una == conn->snd_nxt && !conn->deadline[TCP_T_RTX] &&
-        !conn->deadline[TCP_T_RETRY]) {
+    if (conn->deadline[TCP_T_RTX] || conn->deadline[TCP_T_RETRY])
+        return;
+    if (conn->snd_una != conn->snd_nxt) {
+        tcp_timer_rtx_restart(conn);
+    } else if (waiting) {
+        if (!conn->tries) /* the user timeout counts from the first question */
+            conn->progress = conn->tcp->now;
         conn->flags |= TCP_F_PERSIST;
         tcp_timer_set(conn, TCP_T_RTX,
                       conn->tcp->now + tcp_rtt_timeout(&conn->rtt, conn->tcp->cfg.rto_max));
@@ -245,9 +257,6 @@ static bool send_data(struct hg_tcp_conn *conn, unsigned *budget)
 {
     uint32_t pipe;
 
-    if (conn->snd_una == conn->snd_nxt && conn->last_tx &&
-        conn->tcp->now - conn->last_tx > conn->rtt.rto)
-        tcp_cwv_resume(&conn->cwv, &conn->cc, tcp_mss(conn), conn->last_tx, conn->tcp->now);
     if (!send_lost(conn, &pipe, budget))
         return !*budget;
     uint32_t nxt = conn->snd_nxt;
@@ -258,7 +267,7 @@ static bool send_data(struct hg_tcp_conn *conn, unsigned *budget)
     tcp_info_limit(conn);
     if (!*budget)
         return true;
-    check_persist(conn);
+    check_timer(conn);
     return false;
 }
 

@@ -140,6 +140,14 @@ uint32_t tcp_pmtu_lost(struct hg_tcp_conn *conn)
     return conn->sent.lost - excused;
 }
 
+void tcp_pmtu_sent_again(struct hg_tcp_conn *conn, struct tcp_block blk)
+{
+    const struct tcp_pmtu *p = &conn->pmtu;
+
+    if (p->probe && seq_lt(blk.lo, p->excused.hi) && seq_gt(blk.hi, p->excused.lo))
+        search_on(conn, p->probe - 1u);
+}
+
 uint32_t tcp_pmtu_probe_len(const struct hg_tcp_conn *conn, uint32_t unsent)
 {
     const struct tcp_pmtu *p = &conn->pmtu;

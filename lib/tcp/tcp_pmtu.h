@@ -57,6 +57,8 @@ void tcp_pmtu_acked(struct hg_tcp_conn *conn);
 uint32_t tcp_pmtu_lost(struct hg_tcp_conn *conn);
 /* Payload of the next segment if it is to be a probe, with `unsent` bytes waiting; else 0. */
 uint32_t tcp_pmtu_probe_len(const struct hg_tcp_conn *conn, uint32_t unsent);
+/* blk was sent again: if that is the probe's data, its acknowledgement no longer tells anything. */
+void tcp_pmtu_sent_again(struct hg_tcp_conn *conn, struct tcp_block blk);
 /* The probe left with sequence numbers blk. */
 void tcp_pmtu_probe_sent(struct hg_tcp_conn *conn, struct tcp_block blk);
 

@@ -155,10 +155,11 @@ struct tcp_ack_event {
     struct tcp_delivered d;
     uint32_t acked; /* bytes by which SND.UNA moved */
     uint32_t dsack; /* bytes that the peer received twice; 0: it does not say so */
-    bool dup;       /* counts as a duplicate ACK of a peer without SACK */
-    bool ece;       /* ECN echo */
-    bool has_echo;  /* echo is of a segment of ours: */
-    uint32_t echo;  /* the timestamp that the peer echoes */
+    uint32_t dsack_end;
+    bool dup;      /* counts as a duplicate ACK of a peer without SACK */
+    bool ece;      /* ECN echo */
+    bool has_echo; /* echo is of a segment of ours: */
+    uint32_t echo; /* the timestamp that the peer echoes */
 };
 void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev);
 /* The retransmission timer, or TCP_T_LOSS, expired. */

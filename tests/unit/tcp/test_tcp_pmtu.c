@@ -153,6 +153,44 @@ static void test_lost_probe_is_no_congestion(void)
     rig_fini(&rig);
 }
 
+static void test_probe_lost_in_recovery_is_not_the_new_size(void)
+{
+    const uint32_t seg = 1280 - 52;
+    struct rig_in s = {.flags = TCP_ACK, .seq = 1, .wnd = 60000, .n_sack = 1};
+    uint32_t probe = 0, len = 0;
+
+    start();
+    fall_into_black_hole();
+    ack_all();
+    uint32_t at = run(1 + 4 * FULL, 20);
+    rig_advance(&rig, HG_SEC(3));
+    rig_send(&rig, at, 5 * seg); /* too little for a probe behind it */
+    rig_poll(&rig);
+    rig_skip(&rig);
+    rig_send(&rig, at + 5 * seg, 40000);
+    rig_poll(&rig);
+    for (unsigned i = 0; i < rig.n_out; i++) {
+        if (rig.out[i].len > seg) {
+            probe = rig.out[i].h.seq - rig.iss;
+            len = rig.out[i].len;
+        }
+    }
+    CU_ASSERT_FATAL(len > 0);
+    rig_advance(&rig, HG_MS(5));
+    s.ack = at; /* the first is lost, which begins a recovery; */
+    s.sack[0] = (struct tcp_block){at + seg, probe};
+    rig_in(&rig, s);
+    CU_ASSERT_EQUAL(rig_count(&rig, "fast_retransmits"), 1);
+    rig_skip(&rig);
+    s.ack = probe; /* the probe as well */
+    s.sack[0] = (struct tcp_block){probe + len, probe + len + 5 * seg};
+    rig_in(&rig, s);
+    CU_ASSERT_EQUAL(largest(), seg);
+    ack_all(); /* its bytes arrived, though not in one segment */
+    CU_ASSERT_EQUAL(info().pmtu, 1280);
+    rig_fini(&rig);
+}
+
 static void test_the_next_connection_knows(void)
 {
     start();
@@ -203,6 +241,8 @@ int main(void)
          test_small_segments_that_vanish_are_no_black_hole},
         {"a probe that arrives is the new size", test_probe_that_arrives_is_the_new_size},
         {"a lost probe is no congestion", test_lost_probe_is_no_congestion},
+        {"a probe lost in recovery is not the new size",
+         test_probe_lost_in_recovery_is_not_the_new_size},
         {"the next connection knows", test_the_next_connection_knows},
         {"ICMP is followed, and forgotten", test_icmp_is_followed_and_forgotten},
     };
