@@ -80,6 +80,11 @@ static void undo_episode(struct hg_tcp_conn *conn)
     struct tcp_cc *cc = &conn->cc;
 
     conn->tcp->count.spurious_recoveries++;
+    if (!conn->undo.timeout) { /* else the path stood still, which is no reordering */
+        tcp_rack_overtaken(&conn->rack);
+        conn->tcp->count.reordering_seen++;
+        conn->reorderings++;
+    }
     if (cc->cwnd < conn->undo.cwnd)
         cc->cwnd = conn->undo.cwnd;
     cc->ssthresh = conn->undo.ssthresh;
@@ -378,6 +383,7 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
     if (fresh)
         begin_episode(conn);
     conn->cc.recover = conn->snd_nxt;
+    conn->undo.timeout = true;
     tcp_pmtu_timeout(conn);
     tcp_cc_timeout(&conn->cc, flight, tcp_mss(conn), fresh);
     tcp_trace(conn, TCP_TR_RTO, flight,

@@ -75,6 +75,11 @@ void tcp_rack_dsack(struct tcp_rack *rack, uint32_t una, uint32_t nxt)
         rack->multiple++;
 }
 
+void tcp_rack_overtaken(struct tcp_rack *rack)
+{
+    rack->reordering = true;
+}
+
 void tcp_rack_recovered(struct tcp_rack *rack)
 {
     if (rack->persist && --rack->persist == 0)

@@ -40,6 +40,9 @@ hg_ns tcp_rack_window(const struct tcp_rack *rack, hg_ns srtt, bool hasty);
 
 /* The peer received something twice; nxt is SND.NXT, una SND.UNA. */
 void tcp_rack_dsack(struct tcp_rack *rack, uint32_t una, uint32_t nxt);
+/* What was sent again had only been overtaken: found out by the first copy's arrival, as it was no
+ * longer "sent once" for tcp_rack_update(). */
+void tcp_rack_overtaken(struct tcp_rack *rack);
 /* A recovery ended. */
 void tcp_rack_recovered(struct tcp_rack *rack);
 
