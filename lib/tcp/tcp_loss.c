@@ -125,10 +125,10 @@ static void detect(struct hg_tcp_conn *conn)
                  conn->sent.sacked > (DUP_THRESH - 1) * tcp_mss(conn) ||
                  (conn->sent.n > DUP_THRESH && tcp_sent_reports(&conn->sent) >= DUP_THRESH);
 
-    if (!rack->time)
+    if (!rack->last.time)
         return;
     hg_ns age = rack->rtt + tcp_rack_window(rack, conn->rtt.srtt, hasty);
-    hg_ns next = tcp_sent_detect(&conn->sent, rack->time, rack->end, now > age ? now - age : 0);
+    hg_ns next = tcp_sent_detect(&conn->sent, &rack->last, now > age ? now - age : 0);
     if (next) {
         conn->reo_armed = true;
         tcp_timer_set(conn, TCP_T_LOSS, next + age);
@@ -380,6 +380,8 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
     uint32_t flight = conn->snd_nxt - conn->snd_una, cwnd = conn->cc.cwnd;
     hg_ns age = conn->rack.rtt + tcp_rack_window(&conn->rack, conn->rtt.srtt, false);
 
+    struct tcp_arrived all = {tcp->now, tcp->now, conn->snd_nxt};
+
     if (fresh)
         begin_episode(conn);
     conn->cc.recover = conn->snd_nxt;
@@ -392,7 +394,7 @@ void tcp_loss_timeout(struct hg_tcp_conn *conn)
     /* RFC 8985 6.3: with SACK only the first and what is old enough; the rest may yet be reported. */
     tcp_sent_lose_first(&conn->sent, tcp_mss(conn));
     if (sack)
-        tcp_sent_detect(&conn->sent, tcp->now, conn->snd_nxt, tcp->now > age ? tcp->now - age : 0);
+        tcp_sent_detect(&conn->sent, &all, tcp->now > age ? tcp->now - age : 0);
     else
         tcp_sent_lose_all(&conn->sent);
     conn->reo_armed = conn->tlp_out = false;

@@ -29,13 +29,14 @@ void tcp_rack_sample(struct tcp_rack *rack, hg_ns rtt, hg_ns now)
         rack->min_rtt[0] = rtt;
 }
 
-static void advance(struct tcp_rack *rack, hg_ns time, uint32_t end, hg_ns now)
+static void advance(struct tcp_rack *rack, struct tcp_arrived a, hg_ns now)
 {
-    if (time < rack->time || (time == rack->time && seq_le(end, rack->end)))
+    const struct tcp_arrived *last = &rack->last;
+
+    if (a.time < last->time || (a.time == last->time && seq_le(a.end, last->end)))
         return;
-    rack->time = time;
-    rack->end = end;
-    rack->rtt = now - time;
+    rack->last = a;
+    rack->rtt = now - a.time;
 }
 
 hg_ns tcp_rack_update(struct tcp_rack *rack, const struct tcp_delivered *d, hg_ns now, bool echo_ok)
@@ -47,11 +48,11 @@ hg_ns tcp_rack_update(struct tcp_rack *rack, const struct tcp_delivered *d, hg_n
         rtt = now - d->once_time;
         rtt += rtt == 0;
         tcp_rack_sample(rack, rtt, now);
-        advance(rack, d->once_time, d->once_end, now);
+        advance(rack, (struct tcp_arrived){d->once_from, d->once_time, d->once_end}, now);
     }
     /* Step 2: what was sent again may have arrived as the first copy. */
     if (d->again_time && echo_ok && now - d->again_time >= tcp_rack_min_rtt(rack))
-        advance(rack, d->again_time, d->again_end, now);
+        advance(rack, (struct tcp_arrived){d->again_time, d->again_time, d->again_end}, now);
     return rtt;
 }
 

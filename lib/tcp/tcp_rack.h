@@ -9,8 +9,9 @@
 #include "tcp_sent.h"
 
 struct tcp_rack {
-    hg_ns time;         /* RACK.xmit_ts: when the range sent last of all that arrived was sent, */
-    uint32_t end;       /* RACK.end_seq: and its end */
+    /* RACK.xmit_ts and RACK.end_seq: when the range sent last of all that arrived was sent, and its
+     * end. */
+    struct tcp_arrived last;
     hg_ns rtt;          /* RACK.rtt: how long it was on its way */
     hg_ns min_rtt[2];   /* least RTT of this span of time and of the one before; 0: none */
     hg_ns min_since;    /* begin of the span */

@@ -128,8 +128,10 @@ static void join(struct tcp_sent *s, uint32_t i)
 
 static bool may_join(const struct tcp_sent *s, uint32_t i)
 {
+    bool over_again = first_sent(s, i) < s->again_at && last_sent(s, i) >= s->again_at;
+
     return s->r[i].flags == s->r[i + 1].flags &&
-           (s->r[i].flags & TCP_R_SACKED || spread(s, i) <= s->grain);
+           (s->r[i].flags & TCP_R_SACKED || (spread(s, i) <= s->grain && !over_again));
 }
 
 /* Invariant 2 again after r[from .. to] changed. */
@@ -233,7 +235,8 @@ void tcp_sent_push(struct tcp_sent *s, uint32_t hi, hg_ns now)
 {
     struct tcp_range *last = s->n ? &s->r[s->n - 1] : NULL;
 
-    if (last && !last->flags && now - sent_from(last) <= s->grain) {
+    if (last && !last->flags && now - sent_from(last) <= s->grain &&
+        sent_from(last) >= s->again_at) {
         last->span = span_of(sent_from(last), now);
         last->hi = hi;
         last->time = now;
@@ -250,8 +253,9 @@ static void deliver(const struct tcp_range *r, uint32_t hi, uint32_t len, struct
         return;
     d->bytes += len;
     if (r->flags & TCP_R_RTX) {
-        if (r->time > d->again_time || (r->time == d->again_time && seq_gt(hi, d->again_end))) {
-            d->again_time = r->time;
+        hg_ns time = sent_from(r);
+        if (time > d->again_time || (time == d->again_time && seq_gt(hi, d->again_end))) {
+            d->again_time = time;
             d->again_end = hi;
         }
         return;
@@ -259,6 +263,7 @@ static void deliver(const struct tcp_range *r, uint32_t hi, uint32_t len, struct
     d->reordered |= seq_lt(hi, d->fack);
     if (r->time > d->once_time || (r->time == d->once_time && seq_gt(hi, d->once_end))) {
         d->once_time = r->time;
+        d->once_from = sent_from(r);
         d->once_end = hi;
     }
 }
@@ -327,17 +332,23 @@ void tcp_sent_sack(struct tcp_sent *s, struct tcp_block blk, struct tcp_delivere
     s->fack = seq_max(s->fack, blk.hi);
 }
 
-hg_ns tcp_sent_detect(struct tcp_sent *s, hg_ns time, uint32_t end, hg_ns old)
+static bool sent_before(const struct tcp_range *r, const struct tcp_arrived *last)
+{
+    if (r->flags & TCP_R_RTX && last->from != last->time)
+        return r->time < last->from;
+    return r->time < last->time || (r->time == last->time && seq_lt(r->hi, last->end));
+}
+
+hg_ns tcp_sent_detect(struct tcp_sent *s, const struct tcp_arrived *last, hg_ns old)
 {
     uint32_t lost = s->lost;
     hg_ns next = 0;
 
     for (uint32_t i = 0; i < s->n; i++) {
         const struct tcp_range *r = &s->r[i];
-        if (r->time > time && seq_ge(begin(s, i), s->rtx_end))
+        if (r->time > last->time && seq_ge(begin(s, i), s->rtx_end))
             break; /* invariant 4 */
-        if (r->flags & (TCP_R_SACKED | TCP_R_LOST) || r->time > time ||
-            (r->time == time && seq_ge(r->hi, end)))
+        if (r->flags & (TCP_R_SACKED | TCP_R_LOST) || !sent_before(r, last))
             continue;
         if (r->time <= old)
             set_flags(s, i, r->flags | TCP_R_LOST);
@@ -410,6 +421,7 @@ void tcp_sent_again(struct tcp_sent *s, struct tcp_block blk, hg_ns now)
         s->r[i].span = 0;
     }
     s->rtx_end = seq_max(s->rtx_end, blk.hi);
+    s->again_at = now;
     join_all(s, first, i);
 }
 

@@ -12,10 +12,11 @@
  *  2. n <= max. Neighbours with the same flags that were all sent within a grain are one range with
  *     the latest time: a loss may be seen that much later for it, never earlier, and a round-trip time
  *     comes out that much too small. `span` tells how long before that time its first byte was sent,
- *     so that a sender that never pauses does not make one range of a whole window.
+ *     so that a sender that never pauses does not make one range of a whole window. No range has
+ *     bytes sent before and after the latest retransmission, whose order with them matters.
  *  3. `sacked` and `lost` are the sums of the lengths of the ranges flagged so; no range is both.
  *  4. RTX ranges end at or below rtx_end. From there on, times do not decrease.
- *  5. At n == max neighbours are joined across larger grains; when that does not help, a reported
+ *  5. At n == max neighbours are joined whatever 2 says; when that does not help, a reported
  *     range is forgotten: at worst its bytes are sent again.
  *
  * Room for TCP_SENT_FEW ranges is in the connection, which is all that a receiver's ACK frames need;
@@ -61,6 +62,7 @@ struct tcp_sent {
     uint32_t sacked, lost; /* bytes */
     uint32_t rtx_end;      /* sequence number */
     uint32_t fack;         /* highest sequence number acknowledged or reported */
+    hg_ns again_at;        /* when something was last sent again */
     hg_ns grain;           /* see invariant 2; the owner sets it, a small part of the RTT; of effect
                             * up to 67 ms, the most that a span can tell */
     struct tcp_range few[TCP_SENT_FEW];
@@ -72,6 +74,7 @@ struct tcp_delivered {
     uint32_t fack;                /* in: tcp_sent.fack before the ACK */
     uint32_t once_end, again_end; /* end of the range sent last, of those sent once, or again; */
     hg_ns once_time, again_time;  /* when that was; 0: there is none */
+    hg_ns once_from;              /* not before then; once_time is not after */
     bool reordered;               /* something sent once arrived below fack */
 };
 
@@ -92,10 +95,17 @@ bool tcp_sent_ack(struct tcp_sent *s, uint32_t una, struct tcp_delivered *d);
 /* The peer reports [lo, hi), within (una, nxt]; the rest of what it reports is ignored. */
 void tcp_sent_sack(struct tcp_sent *s, struct tcp_block blk, struct tcp_delivered *d);
 
-/* RFC 8985 6.2 step 5: everything that is neither reported nor lost and was sent before (time, end)
- * is lost if it was sent at or before `old`. Returns the earliest time at which something was
+/* What has arrived was sent at `from` or later and at `time` or earlier, and ends at `end`. */
+struct tcp_arrived {
+    hg_ns from, time;
+    uint32_t end;
+};
+
+/* RFC 8985 6.2 step 5: everything that is neither reported nor lost and was sent before what has
+ * arrived is lost if it was sent at or before `old`. What was sent once is in order with other such,
+ * whatever the grain; for what was sent again `from` decides. Returns the earliest time at which something was
  * sent that will be judged lost when `old` reaches it; 0: nothing. */
-hg_ns tcp_sent_detect(struct tcp_sent *s, hg_ns time, uint32_t end, hg_ns old);
+hg_ns tcp_sent_detect(struct tcp_sent *s, const struct tcp_arrived *last, hg_ns old);
 
 /* The first `bytes` above una, and all that was not reported, are lost. */
 void tcp_sent_lose_first(struct tcp_sent *s, uint32_t bytes);

@@ -21,13 +21,15 @@
 
 struct row {
     const char *name;
-    struct hg_impair_cfg link; /* data direction; the ACK direction has its delay only */
+    struct hg_impair_cfg link; /* data direction; the ACK direction has its delay, */
+    uint32_t ack_loss_ppm;     /* and a loss of its own */
     uint64_t bytes;
     uint64_t ramp;     /* bytes at the start that the rate leaves out */
     uint64_t rate_min; /* bytes per second that must be reached */
     unsigned rto_max;  /* time-outs that are tolerated */
     bool no_sack;
-    uint32_t buf; /* rcv_buf and snd_buf, bytes; 0: the default */
+    hg_ns out, every; /* all data is lost for `out` at the end of each `every`; 0: never */
+    uint32_t buf;     /* rcv_buf and snd_buf, bytes; 0: the default */
 };
 
 /* Rates for random loss p follow Mathis et al. 1997, MSS / RTT * 1.22 / sqrt(p), less a third. */
@@ -81,12 +83,73 @@ static const struct row rows[] = {
               .queue_bytes = 2500000},
      .bytes = 400000000,
      .rate_min = 90000000},
+    {.name = "reordering 10 % by up to 15 ms, 20 ms",
+     .link = {.delay = HG_MS(10),
+              .reorder_ppm = 100000,
+              .late = HG_MS(15),
+              .rate = 125000000,
+              .queue_bytes = 2500000},
+     .bytes = 200000000,
+     .rate_min = 60000000},
+    {.name = "jitter 2 ms, 100 Mbit/s, 20 ms",
+     .link = {.delay = HG_MS(10), .jitter = HG_MS(2), .rate = 12500000, .queue_bytes = 250000},
+     .bytes = 60000000,
+     .rate_min = 9000000,
+     .rto_max = 1},
+    {.name = "queue of a tenth of the path, 1 Gbit/s, 20 ms",
+     .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 250000},
+     .bytes = 400000000,
+     .rate_min = 35000000, /* bursts of slow start overflow it at a third of the path */
+     .rto_max = 1},
+    {.name = "queue of twice the path, 50 Mbit/s, 20 ms",
+     .link = {.delay = HG_MS(10), .rate = 6250000, .queue_bytes = 250000},
+     .bytes = 40000000,
+     .rate_min = 5600000,
+     .rto_max = 1},
+    {.name = "loss 0.01 %, 100 ms", /* RFC 9438 figure 3: CUBIC's window is 1.054 (RTT/p^3)^(1/4) */
+     .link = {.delay = HG_MS(50), .loss_ppm = 100, .rate = 125000000, .queue_bytes = 2500000},
+     .bytes = 200000000,
+     .rate_min = 5000000,
+     .rto_max = 1},
+    {.name = "all is lost for 1 ms each 500 ms, 20 ms",
+     .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 2500000},
+     .bytes = 200000000,
+     .rate_min = 20000000,
+     .rto_max = 1,
+     .out = HG_MS(1),
+     .every = HG_MS(500)},
+    {.name = "all is lost for 50 ms each 2 s, 20 ms",
+     .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 2500000},
+     .bytes = 200000000,
+     .rate_min = 20000000,
+     .rto_max = 10,
+     .out = HG_MS(50),
+     .every = HG_SEC(2)},
+    {.name = "10 % of the ACKs are lost, 1 Gbit/s, 20 ms",
+     .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 2500000},
+     .ack_loss_ppm = 100000,
+     .bytes = 400000000,
+     .rate_min = 95000000},
+    {.name = "loss 1 % both ways, 100 ms", /* Mathis: 0.18 MB/s */
+     .link = {.delay = HG_MS(50), .loss_ppm = 10000, .rate = 125000000, .queue_bytes = 2500000},
+     .ack_loss_ppm = 10000,
+     .bytes = 5000000,
+     .rate_min = 110000,
+     .rto_max = 4},
     {.name = "black hole above 1400 bytes, 20 ms",
      .link = {.delay = HG_MS(10), .mtu = 1400, .rate = 125000000, .queue_bytes = 2500000},
      .bytes = 400000000,
      .rate_min = 60000000, /* three time-outs are lost in the beginning */
      .rto_max = 5},
 };
+
+static bool vanishes(void *arg, unsigned from, struct rte_mbuf *m, hg_ns now)
+{
+    const struct row *row = arg;
+
+    (void)m;
+    return !from && row->out && now % row->every >= row->every - row->out;
+}
 
 struct sim {
     struct net_model net;
@@ -222,7 +285,10 @@ static bool run(const struct sim *pools, const struct row *row, uint64_t seed, b
     sim.now = sim.ramp_at = HG_SEC(1);
     net_model_init(&sim.net, seed, 32768, NULL);
     sim.net.link[0] = row->link;
-    sim.net.link[1] = (struct hg_impair_cfg){.delay = row->link.delay};
+    sim.net.link[1] =
+        (struct hg_impair_cfg){.delay = row->link.delay, .loss_ppm = row->ack_loss_ppm};
+    sim.net.tamper = vanishes;
+    sim.net.tamper_arg = (void *)(uintptr_t)row;
     start(&sim, row, end);
     transfer(&sim, row);
     double rate = (double)(sim.got - row->ramp) / ((double)(sim.now - sim.ramp_at) / 1e9);
@@ -230,14 +296,16 @@ static bool run(const struct sim *pools, const struct row *row, uint64_t seed, b
     struct hg_tcp_info info;
     hg_tcp_conn_info(sim.conn[0], &info);
     bool ok = sim.got >= row->bytes && rate >= (double)row->rate_min && rto <= row->rto_max;
+    struct net_model_stats net = net_model_stats(&sim.net);
+    uint64_t lost = net.lost + net.queue_drops;
     /* No packet was faster than the path. */
     ok &= (hg_ns)info.min_rtt_us * 1000 >= 2 * row->link.delay * 31 / 32;
     if (verbose || !ok)
         printf(
             "%s %s: %.2f MB/s, at least %.2f; %lu time-outs, at most %u; %lu of %lu segments sent "
-            "again, %lu recoveries, %lu undone; RTT %.3f ms, least %.3f\n",
+            "again, %lu were lost, %lu recoveries, %lu undone; RTT %.3f ms, least %.3f\n",
             ok ? "ok" : "FAILED", row->name, rate / 1e6, (double)row->rate_min / 1e6, rto,
-            row->rto_max, counter(sim.tcp[0], "retrans_segs"), counter(sim.tcp[0], "tx_segs"),
+            row->rto_max, counter(sim.tcp[0], "retrans_segs"), counter(sim.tcp[0], "tx_segs"), lost,
             counter(sim.tcp[0], "fast_retransmits"), counter(sim.tcp[0], "spurious_recoveries"),
             info.srtt_us / 1e3, info.min_rtt_us / 1e3);
     hg_tcp_destroy(sim.tcp[0]);

@@ -238,6 +238,28 @@ static void test_reordering_timer_sends_no_burst(void)
     rig_fini(&rig);
 }
 
+static void test_what_was_sent_around_a_retransmission(void)
+{
+    start();
+    send(0, 5);
+    rig_advance(&rig, RTT);
+    send(5, 1);
+    rig_advance(&rig, HG_US(100));
+    in(1, segs(1, 5), none);
+    rig_expect(&rig, TCP_ACK, 1, 1); /* the first again, */
+    rig_expect_none(&rig);
+    rig_advance(&rig, HG_US(100));
+    send(6, 1); /* and within the same 64th of the round trip as before */
+    rig_advance(&rig, RTT - HG_US(200));
+    in(1, segs(1, 6), none); /* sent before the retransmission: says nothing of it */
+    rig_advance(&rig, HG_US(100));
+    rig_expect_none(&rig);
+    in(1, segs(1, 7), none); /* sent after it: lost again */
+    rig_expect(&rig, TCP_ACK, 1, 1);
+    rig_expect_none(&rig);
+    rig_fini(&rig);
+}
+
 static void test_no_second_recovery_from_old_duplicates(void)
 {
     start_with(NULL, 0, ~(uint32_t)TCP_HAS_SACK_OK);
@@ -266,6 +288,7 @@ int main(void)
         {"a mark is not undone", test_a_mark_is_not_undone},
         {"old duplicates undo nothing", test_old_duplicates_undo_nothing},
         {"the reordering timer sends no burst", test_reordering_timer_sends_no_burst},
+        {"what was sent around a retransmission", test_what_was_sent_around_a_retransmission},
         {"no second recovery from old duplicates", test_no_second_recovery_from_old_duplicates},
     };
 
