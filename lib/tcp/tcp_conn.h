@@ -138,6 +138,7 @@ struct tcp_undo {
     uint32_t stamp;          /* our timestamp in the first retransmission */
     bool armed;              /* there was an episode, and losses alone were its cause */
     bool resent;             /* `again` and `stamp` count */
+    bool judged;             /* the echo that tells came: nothing was in vain */
     bool timeout;            /* a time-out was part of it */
 };
 

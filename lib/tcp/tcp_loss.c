@@ -107,8 +107,10 @@ static void check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
     /* What the network doubled before, or a probe afterwards, is no copy made by this episode. */
     if (ev->dsack && seq_gt(ev->dsack_end, undo->marker) && seq_le(ev->dsack_end, undo->end))
         undo->again -= ev->dsack < undo->again ? ev->dsack : undo->again;
-    bool first_copy =
-        ev->acked && ev->has_echo && conn->cc.phase != TCP_CC_OPEN && seq_lt(ev->echo, undo->stamp);
+    /* RFC 3522 3.2 step 5: only the first ACK tells of what began the episode. */
+    bool tells = ev->acked && !undo->judged && conn->cc.phase != TCP_CC_OPEN;
+    bool first_copy = tells && ev->has_echo && seq_lt(ev->echo, undo->stamp);
+    undo->judged |= tells;
     if (!undo->again || first_copy)
         undo_episode(conn);
 }

@@ -219,6 +219,30 @@ static void test_old_duplicates_undo_nothing(void)
     rig_fini(&rig);
 }
 
+static void test_only_the_first_echo_tells(void)
+{
+    uint32_t first;
+
+    start();
+    rig_send(&rig, 1, 10 * FULL);
+    rig_poll(&rig);
+    first = rig.out[0].h.ts_val;
+    rig_advance(&rig, RTT);
+    rig_skip(&rig);
+    in(1, segs(4, 10), none); /* the first is lost, two more are late */
+    CU_ASSERT_EQUAL(rig_count(&rig, "fast_retransmits"), 1);
+    rig_advance(&rig, RTT);
+    struct rig_in s = {.flags = TCP_ACK, .seq = 1, .wnd = 60000};
+    s.ack = 1 + FULL;
+    s.ts_ecr = first + 19;
+    rig_in(&rig, s);
+    s.ack = 1 + 3 * FULL;
+    s.ts_ecr = first;
+    rig_in(&rig, s);
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 0);
+    rig_fini(&rig);
+}
+
 /* ---- recovery ---- */
 
 static void test_reordering_timer_sends_no_burst(void)
@@ -287,6 +311,7 @@ int main(void)
         {"one mark reduces once", test_one_mark_reduces_once},
         {"a mark is not undone", test_a_mark_is_not_undone},
         {"old duplicates undo nothing", test_old_duplicates_undo_nothing},
+        {"only the first echo tells", test_only_the_first_echo_tells},
         {"the reordering timer sends no burst", test_reordering_timer_sends_no_burst},
         {"what was sent around a retransmission", test_what_was_sent_around_a_retransmission},
         {"no second recovery from old duplicates", test_no_second_recovery_from_old_duplicates},
