@@ -318,5 +318,5 @@ int main(void)
     };
 
     rig_eal();
-    return suite_run("tcp_corners", tests, HG_ARRAY_LEN(tests));
+    return suite_run("tcp_episodes", tests, HG_ARRAY_LEN(tests));
 }
