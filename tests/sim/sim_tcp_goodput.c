@@ -264,7 +264,11 @@ static void start(struct sim *sim, const struct row *row, struct end end[2])
                                  .snd_buf = row->buf,
                                  .secret = {1, 2},
                                  .hdr_pool = sim->hdr,
-                                 .clone_pool = sim->clone};
+                                 .clone_pool = sim->clone,
+                                 /* The network hands on parts of the sender's large buffers, and
+                                  * each counts as a whole buffer: that must not be what limits. */
+                                 .rcv_mem_max = 1u << 30,
+                                 .ooo_conn_max = 768u << 20};
         end[h] = (struct end){sim, h};
         struct hg_tcp_env env = {.emit = emit, .mtu = mtu, .arg = &end[h]};
         if (hg_tcp_create(&cfg, &env, sim->now, &sim->tcp[h], &err)) {
