@@ -176,15 +176,16 @@ void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
     if (unlikely(s->seq != conn->rcv_nxt || s->len > conn->rcv_adv - conn->rcv_nxt) &&
         !check_seq_slow(conn, s))
         return;
-    conn->last_rx = tcp->now;
-    if (unlikely(conn->flags & TCP_F_ECN))
-        take_ecn(conn, s);
-    /* RFC 7323 4.3 (2), with the sequence number as it came. */
-    if ((conn->flags & TCP_F_TS) && seq_le(s->h.seq, conn->last_ack_sent))
-        conn->ts_recent = s->h.ts_val;
     /* Step 3, security and compartment: not implemented. Step 5: ACK. */
     if (!tcp_ack_input(conn, s))
         return;
+    conn->last_rx = tcp->now;
+    if (unlikely(conn->flags & TCP_F_ECN))
+        take_ecn(conn, s);
+    /* RFC 7323 4.3 (2), with the sequence number as it came, but only now: else a forged segment
+     * that RFC 5961 5 refuses could leave a timestamp against which all of the peer's look old. */
+    if ((conn->flags & TCP_F_TS) && seq_le(s->h.seq, conn->last_ack_sent))
+        conn->ts_recent = s->h.ts_val;
     /* Step 6, urgent pointer: ignored, urgent data is ordinary data (RFC 6093 6). Step 7: text. */
     if (unlikely(s->h.flags & TCP_FIN)) {
         conn->fin_seq = s->seq + s->len;

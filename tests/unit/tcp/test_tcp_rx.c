@@ -444,6 +444,26 @@ static void test_paws(void)
     rig_fini(&rig);
 }
 
+/* Whoever guesses a sequence number does not set the clock by which PAWS judges the peer. */
+static void test_forged_segment_leaves_no_timestamp(void)
+{
+    rig_init(&rig, NULL);
+    rig_accept(&rig);
+    rig.ts = 6000;
+    data(1, 500);
+    rig_skip(&rig);
+    rig_in(&rig, (struct rig_in){.flags = TCP_ACK,
+                                 .seq = 400,
+                                 .ack = 1u << 30,
+                                 .len = 500,
+                                 .ts_val = 6000 + (1u << 30)});
+    CU_ASSERT_EQUAL(rig_count(&rig, "rx_bad_ack"), 1);
+    data(501, 100);
+    CU_ASSERT_EQUAL(hg_tcp_readable(rig.conn), 600);
+    CU_ASSERT_EQUAL(rig_count(&rig, "rx_paws"), 0);
+    rig_fini(&rig);
+}
+
 static void test_paws_after_24_days(void)
 {
     rig_init(&rig, NULL);
@@ -570,6 +590,7 @@ int main(void)
         {"memory pressure shrinks windows", test_memory_pressure_shrinks_windows},
         {"too many holes", test_too_many_holes},
         {"PAWS", test_paws},
+        {"a forged segment leaves no timestamp", test_forged_segment_leaves_no_timestamp},
         {"PAWS after 24 days", test_paws_after_24_days},
         {"timestamp echo", test_timestamp_echo},
         {"duplicate ACKs without SACK", test_dup_acks_for_peers_without_sack},
