@@ -41,11 +41,13 @@ enum hg_tcp_ecn { HG_TCP_ECN_ACCEPT, HG_TCP_ECN_OFF, HG_TCP_ECN_ASK };
 
 /* Zero in a field means the default in brackets. */
 struct hg_tcp_cfg {
-    uint32_t conns_max;     /* connections in all states, TIME-WAIT included [16384] */
-    uint32_t half_open_max; /* SYN-RECEIVED [4096]; at the bound SYNs are answered with cookies */
-    uint32_t cookies_from;  /* half-open connections from which on that is so [half_open_max]; below
+    uint32_t conns_max; /* connections in all states, TIME-WAIT included [16384] */
+    uint32_t
+        half_open_max;     /* SYN-RECEIVED [4096, but about half of conns_max at most]; at the bound
+                             * SYNs are answered with cookies */
+    uint32_t cookies_from; /* half-open connections from which on that is so [half_open_max]; below
                              * half_open_max it leaves room for peers without timestamps */
-    uint32_t accept_max;    /* connections accepted that the service has not been told of, all
+    uint32_t accept_max;   /* connections accepted that the service has not been told of, all
                              * listeners together [4096]; at the bound SYNs and the ACKs that end
                              * handshakes are dropped and counted */
     uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */

@@ -25,7 +25,8 @@ static void default64(uint64_t *field, uint64_t value)
 static void fill_defaults(struct hg_tcp_cfg *cfg)
 {
     default32(&cfg->conns_max, 16384);
-    default32(&cfg->half_open_max, 4096);
+    /* So that cookies begin before the table is full, from when on nobody gets in. */
+    default32(&cfg->half_open_max, cfg->conns_max / 2 < 4096 ? cfg->conns_max / 2 + 1 : 4096);
     if (!cfg->cookies_from || cfg->cookies_from > cfg->half_open_max)
         cfg->cookies_from = cfg->half_open_max;
     default32(&cfg->accept_max, 4096);

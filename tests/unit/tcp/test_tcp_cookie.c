@@ -147,6 +147,20 @@ static void test_established_goes_on_in_a_flood(void)
     rig_fini(&rig);
 }
 
+static void test_by_default_there_is_room_in_a_flood(void)
+{
+    rig_init(&rig, &(struct hg_tcp_cfg){.conns_max = 100});
+    hg_tcp_listen(rig.tcp, &any_ip, RIG_PORT, NULL);
+    for (uint32_t i = 0; i < 1000; i++) {
+        flood(i);
+        rig_skip(&rig);
+    }
+    CU_ASSERT_EQUAL(rig_count(&rig, "conn_limit_drop"), 0);
+    CU_ASSERT(hg_tcp_conns(rig.tcp) < 60);
+    CU_ASSERT(rig_count(&rig, "syncookies_sent") > 900);
+    rig_fini(&rig);
+}
+
 static void test_without_timestamps_only_the_mss_is_kept(void)
 {
     begin(&(struct hg_tcp_cfg){.no_timestamps = true});
@@ -351,6 +365,7 @@ int main(int argc, char **argv)
 {
     static const struct suite_test tests[] = {
         {"100,000 SYNs do not shut out a handshake", test_flood_does_not_shut_out},
+        {"by default there is room in a flood", test_by_default_there_is_room_in_a_flood},
         {"an established connection goes on in a flood", test_established_goes_on_in_a_flood},
         {"without timestamps only the MSS is kept", test_without_timestamps_only_the_mss_is_kept},
         {"an ACK with data is enough", test_ack_with_data_is_enough},
