@@ -127,8 +127,7 @@ static void reply_input(struct hg_net *net, const struct arp_frame *f, hg_ns now
         rte_is_same_ether_addr(&a->arp_tha, &net->port->mac) &&
         rte_is_same_ether_addr(&f->eth.dst_addr, &net->port->mac)) {
         net->c.rx_arp_reply++;
-        nbr_confirm(net, nbr, &a->arp_sha, now);
-        nbr_tell(net, nbr);
+        nbr_answer(net, nbr, &a->arp_sha, now);
     } else {
         unsolicited(net, f, now);
     }

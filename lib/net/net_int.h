@@ -104,6 +104,8 @@ struct nbr {
     uint8_t n_wait;
     bool tell;     /* learnt, and hg_net_learnt() has not said so yet */
     bool router;   /* says so itself (RFC 4861 4.4) */
+    bool rivalled; /* another MAC answered as well: */
+    struct rte_ether_addr rival;
     uint32_t next; /* in its bucket, or in the free list; index or NBR_NONE */
     hg_ns used;    /* last packet to it */
     hg_ns asked;   /* last request for it; 0: never */
@@ -137,6 +139,8 @@ struct nbr *nbr_get(struct hg_net *net, const struct hg_ip *ip, hg_ns now);
 void nbr_send(struct hg_net *net, struct nbr *nbr, struct rte_mbuf *m, hg_ns now);
 /* A MAC that we believe: REACHABLE, and what waited goes out. */
 void nbr_confirm(struct hg_net *net, struct nbr *nbr, const struct rte_ether_addr *mac, hg_ns now);
+/* An answer to our question. One that contradicts what we know waits for what the known one says. */
+void nbr_answer(struct hg_net *net, struct nbr *nbr, const struct rte_ether_addr *mac, hg_ns now);
 /* Asks everybody for the neighbour, at most once per second, and goes on with what we know. */
 void nbr_doubt(struct hg_net *net, struct nbr *nbr, hg_ns now);
 /* RFC 4861 7.3.3: asks again when it is used; RFC 4861 7.2.5 step I (1). */

@@ -24,10 +24,13 @@
  *  5. An entry's timer is armed in every state but UNUSED, save for an INCOMPLETE one between
  *     nbr_get() and what its caller does next.
  *  6. FAILED is the hold-down: packets are dropped at once and nobody is asked.
+ *  7. A rival is another MAC that answered a question to all. It is taken SETTLE later, unless the
+ *     known one has answered by then; so rivalled is true in PROBE alone.
  *
  * Neither ARP nor ND proves anything, so what an unasked packet claims is never believed against what
- * we know; a contradiction only makes us ask, and the answer to our own question counts. So a gateway
- * that moved to another MAC is found in one round trip, and so is a neighbour whose reply to another
+ * we know; a contradiction only makes us ask, and the answer to our own question counts. A liar may
+ * answer as well, and sooner, so the known one has the last word while it is there. A gateway
+ * that moved to another MAC is found in SETTLE, and so is a neighbour whose reply to another
  * shard's question arrived on our queue.
  */
 #include "net_int.h"
@@ -40,6 +43,7 @@
 #define ASK_LATER HG_MS(100)     /* when the common limit stood against it */
 #define REACHABLE_FOR HG_SEC(30) /* RFC 4861 REACHABLE_TIME */
 #define DELAY_FOR HG_SEC(5)      /* RFC 4861 DELAY_FIRST_PROBE_TIME */
+#define SETTLE HG_MS(200)        /* a round trip on a link, and a busy host's pause */
 #define TELL_INTERVAL HG_SEC(1)
 #define HOLD_DOWN HG_SEC(3)
 #define IDLE_FOR HG_SEC(600)    /* unused for so long: forgotten */
@@ -272,9 +276,24 @@ void nbr_confirm(struct hg_net *net, struct nbr *nbr, const struct rte_ether_add
     nbr->mac = *mac;
     nbr->state = NBR_REACHABLE;
     nbr->tries = 0;
+    nbr->rivalled = false;
     nbr->confirmed = now;
     arm(net, nbr, now + REACHABLE_FOR);
     release_waiting(net, nbr);
+}
+
+void nbr_answer(struct hg_net *net, struct nbr *nbr, const struct rte_ether_addr *mac, hg_ns now)
+{
+    if (!nbr_known(nbr) || rte_is_same_ether_addr(&nbr->mac, mac)) {
+        nbr_confirm(net, nbr, mac, now);
+        nbr_tell(net, nbr);
+    } else if (nbr->tries <= TRIES) {
+        nbr->tries = TRIES; /* the known one alone was asked: the next question goes to all */
+    } else if (!nbr->rivalled) {
+        nbr->rivalled = true;
+        nbr->rival = *mac;
+        arm(net, nbr, now + SETTLE);
+    }
 }
 
 /* A MAC good enough to be used while we ask; only for INCOMPLETE and FAILED. */
@@ -298,6 +317,7 @@ void nbr_stale(struct hg_net *net, struct nbr *nbr, hg_ns now)
         return;
     nbr->state = NBR_STALE;
     nbr->tries = 0;
+    nbr->rivalled = false;
     arm(net, nbr, now + IDLE_FOR);
 }
 
@@ -385,10 +405,14 @@ static void expire(struct hg_net *net, struct nbr *nbr, hg_ns now)
         ask(net, nbr, now);
         return;
     case NBR_PROBE:
-        if (nbr->tries < 2 * TRIES)
+        if (nbr->rivalled) {
+            nbr_confirm(net, nbr, &nbr->rival, now);
+            nbr_tell(net, nbr);
+        } else if (nbr->tries < 2 * TRIES) {
             ask(net, nbr, now);
-        else
+        } else {
             fail(net, nbr, now);
+        }
         return;
     case NBR_STALE:
         if (now - nbr->used < IDLE_FOR)

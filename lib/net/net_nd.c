@@ -185,8 +185,7 @@ static void answered(struct hg_net *net, struct nbr *nbr, uint8_t flags,
         nbr_stale(net, nbr, now);
         return;
     }
-    nbr_confirm(net, nbr, mac != NULL ? mac : &nbr->mac, now);
-    nbr_tell(net, nbr);
+    nbr_answer(net, nbr, mac != NULL ? mac : &nbr->mac, now);
 }
 
 uint64_t *nd_advert_input(struct hg_net *net, const struct nd_msg *msg, hg_ns now)

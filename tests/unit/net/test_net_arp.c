@@ -373,7 +373,37 @@ static void test_lies_about_the_known_only_raise_a_question(void)
     rig_close(&rig);
 }
 
-/* A gateway that moved: its gratuitous ARP makes us ask, its answer is followed at once. */
+/* Whoever answers first, and however often: the known one has the last word while it is there. */
+static void test_a_liar_wins_no_race(void)
+{
+    struct rig rig;
+    struct sent s;
+
+    open_quiet(&rig, NULL);
+    resolve(&rig, IP_PEER, &mac_peer);
+    for (unsigned second = 0; second < 100; second++) {
+        for (unsigned i = 0; i < 9; i++) {
+            pass(&rig, HG_MS(100));
+            arp(&rig, 2, IP_PEER, &mac_liar, IP_SELF);
+            emit(&rig, IP_PEER);
+            s = take_sent(&rig);
+            CU_ASSERT_TRUE(s.packets == 0 || s.requests != 0 || is_mac(&s.to, &mac_peer));
+            if (s.requests != 0) {
+                arp(&rig, 2, IP_PEER, &mac_liar, IP_SELF);
+                pass(&rig, HG_MS(50));
+                arp(&rig, 2, IP_PEER, &mac_peer, IP_SELF);
+            }
+        }
+    }
+    CU_ASSERT(rig_counters(&rig)->rx_arp_reply > 100);
+    emit(&rig, IP_PEER);
+    s = take_sent(&rig);
+    CU_ASSERT_TRUE(is_mac(&s.to, &mac_peer));
+    rig_close(&rig);
+}
+
+/* A gateway that moved: its gratuitous ARP makes us ask, and its answer is followed when the old one is
+ * silent. */
 static void test_move_is_followed(void)
 {
     struct rig rig;
@@ -386,6 +416,10 @@ static void test_move_is_followed(void)
     s = take_sent(&rig);
     CU_ASSERT_EQUAL(s.requests, 1);
     arp(&rig, 2, IP_GATE, &mac_peer, IP_SELF);
+    emit(&rig, IP_FAR);
+    s = take_sent(&rig);
+    CU_ASSERT_TRUE(is_mac(&s.to, &mac_gate));
+    pass(&rig, HG_MS(300));
     emit(&rig, IP_FAR);
     s = take_sent(&rig);
     CU_ASSERT_EQUAL(s.packets, 1);
@@ -658,6 +692,7 @@ int main(void)
         !CU_add_test(suite, "strangers", test_unasked_strangers_are_ignored) ||
         !CU_add_test(suite, "answers to others", test_answers_to_others_are_not_ours) ||
         !CU_add_test(suite, "lies", test_lies_about_the_known_only_raise_a_question) ||
+        !CU_add_test(suite, "a liar wins no race", test_a_liar_wins_no_race) ||
         !CU_add_test(suite, "move is followed", test_move_is_followed) ||
         !CU_add_test(suite, "our address is defended", test_our_address_is_defended) ||
         !CU_add_test(suite, "unsolicited, configured", test_unsolicited_when_configured) ||

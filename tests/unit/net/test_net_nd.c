@@ -242,7 +242,13 @@ static void test_override_flag(void)
     CU_ASSERT_TRUE(went_to(&rig, &mac_peer));
     rig_pass(&rig, HG_MS(5100));
     take_sent(&rig);
+    advert(&rig, SOLICITED | OVERRIDE, &mac_gate); /* the peer alone was asked: now all are */
+    emit(&rig, PEER6);
+    CU_ASSERT_TRUE(went_to(&rig, &mac_peer));
+    rig_pass(&rig, HG_MS(1000));
+    take_sent(&rig);
     advert(&rig, SOLICITED | OVERRIDE, &mac_gate);
+    rig_pass(&rig, HG_MS(300)); /* in which the peer is silent */
     emit(&rig, PEER6);
     CU_ASSERT_TRUE(went_to(&rig, &mac_gate));
     rig_close(&rig);
