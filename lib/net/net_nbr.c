@@ -48,7 +48,7 @@
 #define HOLD_DOWN HG_SEC(3)
 #define IDLE_FOR HG_SEC(600)    /* unused for so long: forgotten */
 #define EVICT_UNUSED HG_SEC(60) /* unused for so long: may go when the table is full */
-#define EVICT_ASKED HG_MS(200)  /* unanswered for so long: may go */
+#define EVICT_ASKED HG_MS(200)  /* unanswered for so long, or heard and never asked: may go */
 #define EVICT_LOOKS 16          /* entries looked at in the search for a victim */
 #define WAITING_MAX 256         /* packets */
 #define TIMERS_PER_POLL 64
@@ -136,7 +136,7 @@ static bool may_go(const struct hg_net *net, const struct nbr *nbr, hg_ns now)
     case NBR_INCOMPLETE:
         return now - (nbr->asked != 0 ? nbr->asked : nbr->used) >= EVICT_ASKED;
     case NBR_STALE:
-        return now - nbr->used >= EVICT_UNUSED;
+        return now - nbr->used >= (nbr->confirmed != 0 ? EVICT_UNUSED : EVICT_ASKED);
     case NBR_FAILED:
         return true;
     default:

@@ -509,6 +509,27 @@ static void test_full_table(void)
     rig_close(&rig);
 }
 
+/* Askers that do not exist fill the table; those that do get in all the same. */
+static void test_table_full_of_askers(void)
+{
+    struct rig rig;
+    struct sent s;
+
+    open_quiet(&rig, eight_neighbours);
+    resolve(&rig, IP_PEER, &mac_peer);
+    for (uint32_t i = 0; i < 100; i++) {
+        arp(&rig, 1, 0xc0000264 + i, &mac_liar, IP_SELF);
+        take_sent(&rig);
+    }
+    pass(&rig, HG_MS(300));
+    resolve(&rig, 0xc0000240, &mac_gate);
+    emit(&rig, IP_PEER);
+    s = take_sent(&rig);
+    CU_ASSERT_EQUAL(s.packets, 1);
+    CU_ASSERT_TRUE(is_mac(&s.to, &mac_peer));
+    rig_close(&rig);
+}
+
 static void test_request_rate_is_bounded(void)
 {
     struct rig rig;
@@ -697,6 +718,7 @@ int main(void)
         !CU_add_test(suite, "our address is defended", test_our_address_is_defended) ||
         !CU_add_test(suite, "unsolicited, configured", test_unsolicited_when_configured) ||
         !CU_add_test(suite, "full table", test_full_table) ||
+        !CU_add_test(suite, "table full of askers", test_table_full_of_askers) ||
         !CU_add_test(suite, "request rate", test_request_rate_is_bounded) ||
         !CU_add_test(suite, "waiting packets", test_waiting_packets_are_bounded) ||
         !CU_add_test(suite, "waiting is counted down", test_waiting_packets_are_counted_down) ||
