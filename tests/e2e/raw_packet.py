@@ -5,27 +5,14 @@
 Each kind is right in everything but what its name says. PORT is the source port of TCP kinds.
 """
 
-import fcntl
 import socket
-import struct
 import sys
 
+import packets
+from packets import ACK, RST, SYN, interface_mac
+
 NODE, CLIENT = "192.0.2.1", "192.0.2.2"
-SYN, RST, ACK, NONE = 0x02, 0x04, 0x10, 0x00
-
-
-def checksum(data):
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def interface_mac(name):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        return fcntl.ioctl(s, 0x8927, struct.pack("256s", name.encode()))[18:24]  # SIOCGIFHWADDR
+NONE = 0
 
 
 def neighbour_mac(name):
@@ -37,26 +24,16 @@ def neighbour_mac(name):
     sys.exit("the node's MAC is not known: ping it first")
 
 
-def ipv4(payload, proto=6, src=CLIENT, dst=NODE, first=0x45, wrong_sum=False):
-    head = struct.pack("!BBHHHBBH4s4s", first, 0, 20 + len(payload), 1, 0x4000, 64, proto, 0,
-                       socket.inet_aton(src), socket.inet_aton(dst))
-    value = checksum(head) ^ (0x5555 if wrong_sum else 0)
-    return head[:10] + struct.pack("!H", value) + head[12:] + payload
+def ipv4(payload, proto=6, src=CLIENT, dst=NODE, **wrong):
+    return packets.ipv4(payload, src, dst, proto, **wrong)
 
 
-def tcp(flags, sport=40000, dport=1500, options=b"", offset=None, wrong_sum=False):
-    words = 5 + len(options) // 4 if offset is None else offset
-    head = struct.pack("!HHIIBBHHH", sport, dport, 1000, 2000 if flags & ACK else 0, words << 4, flags,
-                       8192, 0, 0) + options
-    pseudo = socket.inet_aton(CLIENT) + socket.inet_aton(NODE) + struct.pack("!BBH", 0, 6, len(head))
-    value = checksum(pseudo + head) ^ (0x5555 if wrong_sum else 0)
-    return head[:16] + struct.pack("!H", value) + head[18:]
+def tcp(flags, sport=40000, dport=1500, **wrong):
+    return packets.tcp(CLIENT, NODE, (sport, dport), flags, 1000, 2000 if flags & ACK else 0, **wrong)
 
 
-def icmp(kind, body=bytes(32), wrong_sum=False):
-    head = struct.pack("!BBHHH", kind, 0, 0, 0, 1) + body
-    value = checksum(head) ^ (0x5555 if wrong_sum else 0)
-    return head[:2] + struct.pack("!H", value) + head[4:]
+def icmp(kind, body=bytes(32), **wrong):
+    return packets.icmp(kind, rest=1, body=body, **wrong)
 
 
 def packet(kind, port):
@@ -95,7 +72,7 @@ def main():
     ethertype, payload = packet(kind, port)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
         s.bind((name, 0))
-        s.send(to + interface_mac(name) + struct.pack("!H", ethertype) + payload)
+        s.send(to + interface_mac(name) + ethertype.to_bytes(2, "big") + payload)
 
 
 main()
