@@ -34,8 +34,12 @@ bool tcp_cwv_ack(struct tcp_cwv *v, struct tcp_cc *cc, const struct tcp_cc_ack *
     v->acked += ack->acked;
     if (seq_ge(ack->una, v->mark) && !first)
         round_trip_ended(v, ack);
-    uint32_t used = tcp_cwv_pipeack(v);
+    uint32_t used = tcp_cwv_pipeack(v), flight = ack->nxt - ack->una + ack->acked;
     used = used > v->acked ? used : v->acked;
+    /* In slow start a round trip acknowledges half of the window at best, and a little less when
+     * the end of the round is not exact: there, what was on its way until now tells. */
+    if (cc->cwnd < cc->ssthresh && used < flight)
+        used = flight;
     /* 4.3: not known yet, or at least half of the window. */
     if (!v->span_end || used >= cc->cwnd / 2) {
         v->invalid_at = 0;

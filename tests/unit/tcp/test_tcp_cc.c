@@ -341,6 +341,28 @@ static void test_window_not_used_is_not_validated(void)
     CU_ASSERT_EQUAL(cc.cwnd, 10 * MSS); /* never below the initial window */
 }
 
+/* Windows are counted in whole MSS; segments are shorter by their options. */
+static void test_slow_start_is_validated_on_every_ack(void)
+{
+    struct tcp_cc cc;
+    struct tcp_cwv v = {0};
+    struct tcp_cc_ack a = {.now = HG_SEC(1), .srtt = HG_MS(50), .mss = MSS, .acked = MSS - 12};
+    bool valid = true;
+
+    reno(&cc, 10000000);
+    a.nxt = 10 * (MSS - 12);
+    while (cc.cwnd < 1000 * MSS) {
+        a.una += MSS - 12;
+        a.now += HG_MS(50) * MSS / cc.cwnd;
+        valid = valid && tcp_cwv_ack(&v, &cc, &a);
+        cc.cwnd += MSS - 12;
+        a.nxt = a.una + cc.cwnd / MSS * (MSS - 12);
+    }
+    CU_ASSERT_TRUE(valid);
+    a.nxt = a.una + 10 * (MSS - 12); /* and not when there is little to send */
+    CU_ASSERT_FALSE(acks(&v, &cc, &a, 300));
+}
+
 /* ---- RFC 6298 ---- */
 
 static const hg_ns rto_min = HG_MS(200), rto_max = HG_SEC(60);
@@ -429,6 +451,7 @@ int main(void)
         {"PRR: in proportion to what arrives", test_prr_reduces_in_proportion},
         {"PRR: no burst after heavy loss", test_prr_sends_no_burst_after_heavy_loss},
         {"a window that is not used is not validated", test_window_not_used_is_not_validated},
+        {"slow start is validated on every ACK", test_slow_start_is_validated_on_every_ack},
         {"RTO: first and next sample", test_rto_first_and_next},
         {"RTO: limits", test_rto_limits},
         {"RTO: granularity", test_rto_granularity},
