@@ -20,7 +20,7 @@
 
 #define EAL_ARGS_MAX 64
 #define TEST_SND_BUF                                                                               \
-    (4u << 20) /* bytes: test services send in bulk, the native protocol does not */
+    (16u << 20) /* bytes: test services send in bulk, the native protocol does not */
 
 struct eal_args {
     char *argv[EAL_ARGS_MAX + 1];

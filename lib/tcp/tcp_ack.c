@@ -54,13 +54,21 @@ void tcp_ack_window(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     }
 }
 
-/* Space in the send buffer came back. WRITABLE at half of it serves a service that keeps the
- * buffer full; once more when it is empty serves one whose next write needs more than half. */
+/* Half is free; or an eighth, and all was sent: the buffer is what holds the sender back. */
+static bool is_writable(struct hg_tcp_conn *conn, uint32_t queued)
+{
+    uint32_t limit = tcp_sndq_limit(conn);
+
+    return queued <= limit / 2 || (conn->snd_nxt == conn->sndq.end && queued <= limit / 8 * 7);
+}
+
+/* Space in the send buffer came back. The first WRITABLE serves a service that keeps the buffer
+ * full; once more when it is empty serves one whose next write needs more than that. */
 static void check_writable(struct hg_tcp_conn *conn)
 {
     uint32_t queued = tcp_sndq_bytes(conn);
 
-    if (conn->flags & TCP_F_SND_LOW && queued <= tcp_sndq_limit(conn) / 2) {
+    if (conn->flags & TCP_F_SND_LOW && is_writable(conn, queued)) {
         conn->flags &= ~TCP_F_SND_LOW;
         conn->flags |= TCP_F_SND_DRAIN;
         tcp_event(conn, HG_TCP_EV_WRITABLE);

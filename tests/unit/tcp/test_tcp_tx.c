@@ -147,6 +147,22 @@ static void test_send_space(void)
     rig_fini(&rig);
 }
 
+static void test_buffer_smaller_than_the_window_stays_full(void)
+{
+    start(&(struct hg_tcp_cfg){.snd_buf = 8000});
+    rig_send(&rig, 1, 8000);
+    struct rte_mbuf *m = rig_payload(&rig, 8001, 1);
+    CU_ASSERT_EQUAL(hg_tcp_send(rig.conn, m), -EAGAIN);
+    rte_pktmbuf_free(m);
+    rig_poll(&rig);
+    rig_skip(&rig);
+    ack(989); /* all was sent, and not yet an eighth is free */
+    rig_no_event(&rig);
+    ack(1977);
+    rig_event(&rig, HG_TCP_EV_WRITABLE);
+    rig_fini(&rig);
+}
+
 static void test_initial_window_and_slow_start(void)
 {
     start(NULL);
@@ -675,6 +691,8 @@ int main(void)
         {"one clone per segment", test_one_clone_per_segment},
         {"small writes are coalesced", test_small_writes_are_coalesced},
         {"send space", test_send_space},
+        {"a buffer smaller than the window stays full",
+         test_buffer_smaller_than_the_window_stays_full},
         {"initial window and slow start", test_initial_window_and_slow_start},
         {"peer's window limits", test_peer_window_limits},
         {"shrunk window", test_shrunk_window},
