@@ -90,9 +90,11 @@ struct hg_tcp_cfg {
      * retries say, or as long as the peer asks for, 100 s to an hour] */
     hg_ns user_timeout;
     bool no_timestamps, no_sack, no_wscale; /* for tests */
-    bool closed_silent;             /* segments for ports that nobody listens on get no RST */
-    bool no_cookies;                /* at half_open_max SYNs are dropped and counted */
-    uint64_t secret[2];             /* of the ISN function (RFC 6528) and of the hash */
+    bool no_quick_acks; /* delay ACKs also while the peer's window is small: when it begins, after a
+                         * pause, after a loss */
+    bool closed_silent; /* segments for ports that nobody listens on get no RST */
+    bool no_cookies;    /* at half_open_max SYNs are dropped and counted */
+    uint64_t secret[2]; /* of the ISN function (RFC 6528) and of the hash */
     struct rte_mempool *hdr_pool;   /* for header mbufs: data room >= HG_NET_HEADROOM + 60 +
                                              * RTE_PKTMBUF_HEADROOM */
     struct rte_mempool *clone_pool; /* for indirect mbufs (data room 0) that point into sent data */

@@ -88,7 +88,7 @@ enum {
     TCP_F_FIN_SEEN = 1u << 19, /* peer's FIN is at fin_seq, not yet in order */
     /* sending */
     TCP_F_PERSIST = 1u << 20,   /* TCP_T_RTX probes a closed window */
-    TCP_F_SND_LOW = 1u << 21,   /* WRITABLE is due at half of the buffer */
+    TCP_F_SND_LOW = 1u << 21,   /* WRITABLE is due when there is room */
     TCP_F_SND_DRAIN = 1u << 22, /* WRITABLE is due once more when all is acknowledged */
     TCP_F_DSACK = 1u << 23,     /* dsack is to be reported (RFC 2883) */
     TCP_F_ZERO_WND = 1u << 24,  /* our last segment closed the window */
@@ -178,6 +178,7 @@ struct hg_tcp_conn {
     uint32_t promised, modest, budget_era; /* tcp_budget.c: as in the sums of that era, */
     uint8_t counted;                       /* 1: it is in them */
     uint8_t grant;                         /* enum tcp_grant */
+    uint8_t quick_acks;                    /* that many ACKs are not delayed any more */
     uint32_t grant_base, grant_size;       /* unread bytes when it was given; for how many more */
     hg_ns grant_at;                        /* when that was, or it was last used */
     TAILQ_ENTRY(hg_tcp_conn) grant_link;   /* tcp->waiting, begun or granted */

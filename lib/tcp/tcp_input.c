@@ -14,6 +14,7 @@
 
 #define BURST 16
 #define ECN_CE 3                        /* RFC 3168 5: congestion experienced */
+#define PAUSE HG_SEC(1)                 /* then the peer begins with a small window again */
 #define TS_STALE HG_SEC(24 * 24 * 3600) /* RFC 7323 5.5: then TS.Recent is worth nothing */
 
 bool tcp_input_paws(struct hg_tcp_conn *conn, const struct tcp_seg *s)
@@ -120,6 +121,8 @@ static bool process_text(struct hg_tcp_conn *conn, struct tcp_seg *s)
         tcp_space_sample(conn, s);
     if (unlikely(held))
         tcp_output_ack_now(conn); /* RFC 5681 4.2: it fills a gap */
+    if (unlikely(held && !conn->ooo_bytes))
+        tcp_output_quick_acks(conn);
     tcp_output_ack_policy(conn, len);
     if (!(conn->events & HG_TCP_EV_READABLE) && conn->rxq_bytes >= conn->rcv_lowat)
         tcp_event(conn, HG_TCP_EV_READABLE);
@@ -179,6 +182,8 @@ void tcp_input_synchronized(struct hg_tcp_conn *conn, struct tcp_seg *s)
     /* Step 3, security and compartment: not implemented. Step 5: ACK. */
     if (!tcp_ack_input(conn, s))
         return;
+    if (unlikely(tcp->now - conn->last_rx > PAUSE))
+        tcp_output_quick_acks(conn);
     conn->last_rx = tcp->now;
     if (unlikely(conn->flags & TCP_F_ECN))
         take_ecn(conn, s);

@@ -147,6 +147,7 @@ static void established(struct hg_tcp_conn *conn, const struct tcp_seg *s)
     conn->progress = tcp->now;
     conn->tries = 0;
     tcp_space_start(conn);
+    tcp_output_quick_acks(conn);
     tcp_budget_ask(conn); /* our SYN may have offered nothing */
     conn->last_rx = tcp->now;
     tcp_timer_set(conn, TCP_T_LIFE, tcp->now + tcp->cfg.keepalive_idle);

@@ -13,6 +13,7 @@
 #define TURN_SEGS 256          /* segments per hg_tcp_poll(): what a port's ring can take */
 #define CONN_SEGS 64           /* of these, per connection: the others get their share */
 #define RETRY_AFTER HG_MS(1)   /* when a packet pool was empty */
+#define QUICK_ACKS 16          /* as many as Linux sends */
 #define LIMIT_PERIOD HG_SEC(1) /* of TCP_LIMITED_ACKS */
 
 void tcp_output_want(struct hg_tcp_conn *conn)
@@ -48,6 +49,11 @@ void tcp_output_ack_limited(struct hg_tcp_conn *conn, uint64_t *counter)
     tcp_output_ack_now(conn);
 }
 
+void tcp_output_quick_acks(struct hg_tcp_conn *conn)
+{
+    conn->quick_acks = conn->tcp->cfg.no_quick_acks ? 0 : QUICK_ACKS;
+}
+
 void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
 {
     if (unlikely(len > conn->rcv_mss)) {
@@ -58,6 +64,9 @@ void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
     if (conn->flags & TCP_F_ACK_NOW)
         return;
     if (conn->rcv_nxt - conn->last_ack_sent >= conn->tcp->cfg.delack_segs * conn->rcv_mss) {
+        tcp_output_ack_now(conn);
+    } else if (conn->quick_acks) {
+        conn->quick_acks--;
         tcp_output_ack_now(conn);
     } else if (!(conn->flags & TCP_F_ACK_DELAYED)) {
         conn->flags |= TCP_F_ACK_DELAYED;

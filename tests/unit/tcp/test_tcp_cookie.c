@@ -50,6 +50,8 @@ static void begin(const struct hg_tcp_cfg *cfg)
 {
     struct hg_tcp_cfg full = *cfg;
 
+    full.no_quick_acks = true;
+
     full.half_open_max = HALF_OPEN;
     rig_init(&rig, &full);
     hg_tcp_listen(rig.tcp, &any_ip, RIG_PORT, NULL);

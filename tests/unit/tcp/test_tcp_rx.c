@@ -78,6 +78,39 @@ static void test_delayed_ack(void)
     rig_fini(&rig);
 }
 
+/* Each of n segments is acknowledged at once, and the one after them is not. */
+static void expect_quick(uint32_t *at, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        data(*at, 100);
+        *at += 100;
+        rig_expect(&rig, TCP_ACK, 1, *at);
+    }
+    data(*at, 100);
+    *at += 100;
+    rig_expect_none(&rig);
+    rig_advance(&rig, HG_MS(50));
+    rig_expect(&rig, TCP_ACK, 1, *at);
+}
+
+static void test_no_ack_is_delayed_while_windows_are_small(void)
+{
+    uint32_t at = 1;
+
+    rig_init(&rig, &(struct hg_tcp_cfg){.conns_max = 16});
+    rig_accept(&rig);
+    expect_quick(&at, 16);
+    data(at + 100, 100); /* a loss halves the peer's window */
+    rig_expect(&rig, TCP_ACK, 1, at);
+    data(at, 100);
+    at += 200;
+    rig_expect(&rig, TCP_ACK, 1, at);
+    expect_quick(&at, 16);
+    rig_advance(&rig, HG_SEC(2)); /* a pause lets it begin anew */
+    expect_quick(&at, 16);
+    rig_fini(&rig);
+}
+
 static void test_one_ack_per_turn(void)
 {
     rig_init(&rig, NULL);
@@ -572,6 +605,8 @@ int main(void)
         {"readable event once", test_readable_event_once},
         {"every second segment is acknowledged", test_every_second_segment_is_acknowledged},
         {"delayed ACK", test_delayed_ack},
+        {"no ACK is delayed while windows are small",
+         test_no_ack_is_delayed_while_windows_are_small},
         {"one ACK per turn", test_one_ack_per_turn},
         {"ACK rides on data", test_ack_rides_on_data},
         {"out of order and gap", test_out_of_order_and_gap},
