@@ -82,6 +82,18 @@ static struct hg_counter_set buffers_set(struct hg_shard *shard, uint64_t value[
     return (struct hg_counter_set){"buffers", desc, value, HG_ARRAY_LEN(desc)};
 }
 
+static struct hg_counter_set table_set(struct hg_shard *shard, uint64_t value[EXTRA_MAX])
+{
+    static const struct hg_counter_desc desc[] = {
+        {"conns", "TCP connections in the table now, in all states"},
+        {"time_wait", "of these, in TIME-WAIT"},
+    };
+
+    value[0] = hg_tcp_conns(hg_shard_tcp(shard));
+    value[1] = hg_tcp_time_waits(hg_shard_tcp(shard));
+    return (struct hg_counter_set){"tcp_table", desc, value, HG_ARRAY_LEN(desc)};
+}
+
 static json_t *port_stats(struct node *node, json_t *help)
 {
     struct hg_port_hw_stats hw = {0};
@@ -108,11 +120,12 @@ static json_t *port_stats(struct node *node, json_t *help)
 static json_t *shard_stats(struct hg_shard *shard, json_t *help)
 {
     struct hg_counter_set sets[SETS_MAX];
-    uint64_t value[EXTRA_MAX];
-    unsigned n = hg_shard_counter_sets(shard, sets, SETS_MAX - 1);
+    uint64_t buffers[EXTRA_MAX], table[EXTRA_MAX];
+    unsigned n = hg_shard_counter_sets(shard, sets, SETS_MAX - 2);
     json_t *areas = json_object();
 
-    sets[n++] = buffers_set(shard, value);
+    sets[n++] = buffers_set(shard, buffers);
+    sets[n++] = table_set(shard, table);
     for (unsigned i = 0; i < n; i++) {
         add_set(areas, &sets[i]);
         add_help(help, &sets[i]);

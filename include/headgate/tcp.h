@@ -50,7 +50,7 @@ struct hg_tcp_cfg {
     uint32_t accept_max;   /* connections accepted that the service has not been told of, all
                              * listeners together [4096]; at the bound SYNs and the ACKs that end
                              * handshakes are dropped and counted */
-    uint32_t time_wait_max; /* [conns_max / 4]; the oldest goes first */
+    uint32_t time_wait_max; /* [conns_max / 4 + 1]; the oldest goes first */
     uint32_t orphans_max;   /* connections that the service released and that are not closed yet
                              * [conns_max / 4]; at the bound the release resets */
     uint32_t rcv_buf;       /* largest receive window of a connection, bytes [4 MiB]; */
@@ -256,6 +256,8 @@ struct hg_tcp_conn *hg_tcp_conn_walk(struct hg_tcp *tcp, struct hg_tcp_conn *pre
 
 /* Connections alive in any state. */
 uint32_t hg_tcp_conns(const struct hg_tcp *tcp);
+/* Those of them in TIME-WAIT; at most cfg.time_wait_max. */
+uint32_t hg_tcp_time_waits(const struct hg_tcp *tcp);
 
 #define HG_TCP_COUNTERS(X)                                                                         \
     X(rx_segs, "segments received")                                                                \

@@ -184,6 +184,11 @@ uint32_t hg_tcp_conns(const struct hg_tcp *tcp)
     return tcp->n_conns;
 }
 
+uint32_t hg_tcp_time_waits(const struct hg_tcp *tcp)
+{
+    return tcp->n_time_wait;
+}
+
 struct hg_counter_set hg_tcp_counter_set(const struct hg_tcp *tcp)
 {
     static const struct hg_counter_desc desc[] = {HG_TCP_COUNTERS(HG_COUNTER_DESC)};
