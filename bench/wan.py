@@ -46,8 +46,10 @@ def quietly(handler, conn):
 
 def serve(control):
     listeners = {}
+    six = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if six else socket.AF_INET
     for port, handler in ((DISCARD, discard), (HTTP, respond)):
-        listener = socket.create_server(("0.0.0.0", port), backlog=64)
+        listener = socket.create_server(("", port), family=family, backlog=64, dualstack_ipv6=six)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
         listeners[listener] = handler
     print("ready", flush=True)
@@ -59,7 +61,7 @@ def serve(control):
 
 def connect(address, port, control=None):
     socket.create_connection((address, port), timeout=20).close()  # whoever needs ARP has done it
-    conn = socket.socket()
+    conn = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     if control:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
     # What is left when the time is up is thrown away, on both sides.

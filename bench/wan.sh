@@ -16,6 +16,8 @@
 #     ./dev bench wan --all                          every MTU, loss, reordering and round trip
 #     ./dev bench wan --only 'receives.*100 ms'      those of all whose name matches
 #     ./dev bench wan --set tcp.receive-buffer=8M    Headgate with other settings than its defaults
+#     ./dev bench wan --ipv6                         the same over IPv6 (not with MTU 576)
+#     ./dev bench wan --turns N                      more turns, for paths that lose: chance weighs less
 #     ./dev bench wan --self                         Linux against Linux: what the ratio is worth
 #
 # A turn of less than a second is mostly slow start. For figures to be held against each other, --seconds 10 on
@@ -96,7 +98,7 @@ choose_second() {
 # headgate_command [OPTION...]: sets HEADGATE.
 headgate_command() {
     HEADGATE=("$HG_DAEMON" -c "$HG_TOP/config/test.ini" --set "port.vdev=net_tap0,iface=h0,mac=$HG_B_MAC"
-        --set "port.address=$HG_B_ADDR/24" --set "port.mtu=${MTU:-1500}" --set test.services=yes
+        --set "port.address=$HG_B_ADDR/24,$HG_B_ADDR6/64" --set "port.mtu=${MTU:-1500}" --set test.services=yes
         --set test.discard=9 --set test.http=8080 --set "eal.file-prefix=hg$HG_ID"
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key"
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" "${SETTINGS[@]}" "$@")
@@ -151,10 +153,10 @@ turn() {
     fi
     if [ "$mode" = receives ]; then
         forward_start --seed "$seed" --ab "$data" --ba "delay=$((rtt * 500))us"
-        rate=$(hg_in "$NS_A" "$WAN_PY" push $HG_B_ADDR "$control" "$BENCH_SECONDS")
+        rate=$(hg_in "$NS_A" "$WAN_PY" push "$ADDRESS" "$control" "$BENCH_SECONDS")
     else
         forward_start --seed "$seed" --ba "$data" --ab "delay=$((rtt * 500))us"
-        rate=$(hg_in "$NS_A" "$WAN_PY" pull $HG_B_ADDR "$BENCH_SECONDS")
+        rate=$(hg_in "$NS_A" "$WAN_PY" pull "$ADDRESS" "$BENCH_SECONDS")
     fi
     forward_stop
     [ "$host" != Headgate ] || kill -STOP "$(hg_pid headgate)"
@@ -179,12 +181,14 @@ measure() {
     done <"$HG_DIR/made"
 }
 
-ONLY=few SELF=false SETTINGS=() options=()
+ONLY=few SELF=false ADDRESS=$HG_B_ADDR SETTINGS=() options=()
 while [ $# -gt 0 ]; do
     case $1 in
     --all) ONLY=all ;;
     --only) ONLY=${2:?--only needs a regular expression} && shift ;;
     --self) SELF=true ;;
+    --ipv6) ADDRESS=$HG_B_ADDR6 ;;
+    --turns) TURNS=${2:?--turns needs a number} && shift ;;
     --set) SETTINGS+=(--set "${2:?--set needs SECTION.KEY=VALUE}") && shift ;;
     *) options+=("$1") ;;
     esac
@@ -196,7 +200,7 @@ requires ip python3
 requires_root
 export HEADGATE_SOCKET=$HG_DIR/control.sock
 forward_path 1500
-forward_ipv4_only
+[ "$ADDRESS" != $HG_B_ADDR ] || forward_ipv4_only
 for ns in "$NS_A" "$NS_B"; do # no turn learns from the one before
     hg_in "$ns" sysctl -qw net.ipv4.tcp_no_metrics_save=1
 done
