@@ -4,6 +4,7 @@
 #include "tcp_seq.h"
 
 #define MIN_RTT_SPAN HG_SEC(150) /* a minimum is forgotten after one to two of these */
+#define UNCERTAIN 8u             /* a sample may be wrong by this part of it */
 #define PERSIST 16u              /* RFC 8985 6.2 step 4: recoveries without D-SACK */
 
 void tcp_rack_init(struct tcp_rack *rack)
@@ -46,8 +47,11 @@ hg_ns tcp_rack_update(struct tcp_rack *rack, const struct tcp_delivered *d, hg_n
     rack->reordering |= d->reordered;
     if (d->once_time) {
         rtt = now - d->once_time;
-        rtt += rtt == 0;
-        tcp_rack_sample(rack, rtt, now);
+        /* Of a range that was sent over a long time nobody knows when the part that arrived was. */
+        if (d->once_time - d->once_from > rtt / UNCERTAIN)
+            rtt = 0;
+        else
+            tcp_rack_sample(rack, rtt += rtt == 0, now);
         advance(rack, (struct tcp_arrived){d->once_from, d->once_time, d->once_end}, now);
     }
     /* Step 2: what was sent again may have arrived as the first copy. */

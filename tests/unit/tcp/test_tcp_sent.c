@@ -350,14 +350,15 @@ static void test_tables_come_back(void)
 static void test_rack_window(void)
 {
     struct tcp_rack r;
-    struct tcp_delivered d = {.once_time = HG_MS(10), .once_end = 100};
+    struct tcp_delivered d = {.once_time = HG_MS(10), .once_from = HG_MS(10), .once_end = 100};
 
     tcp_rack_init(&r);
     CU_ASSERT_EQUAL(tcp_rack_update(&r, &d, HG_MS(50), true), HG_MS(40));
     CU_ASSERT_EQUAL(tcp_rack_min_rtt(&r), HG_MS(40));
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), true), 0);
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), false), HG_MS(10));
-    d = (struct tcp_delivered){.once_time = HG_MS(11), .once_end = 90, .reordered = true};
+    d = (struct tcp_delivered){
+        .once_time = HG_MS(11), .once_from = HG_MS(11), .once_end = 90, .reordered = true};
     tcp_rack_update(&r, &d, HG_MS(55), true);
     CU_ASSERT_EQUAL(r.last.end, 90);
     CU_ASSERT_EQUAL(r.rtt, HG_MS(44));
@@ -378,7 +379,7 @@ static void test_rack_window(void)
 static void test_rack_does_not_trust_retransmissions_blindly(void)
 {
     struct tcp_rack r;
-    struct tcp_delivered d = {.once_time = HG_MS(10), .once_end = 100};
+    struct tcp_delivered d = {.once_time = HG_MS(10), .once_from = HG_MS(10), .once_end = 100};
 
     tcp_rack_init(&r);
     tcp_rack_update(&r, &d, HG_MS(50), true);
