@@ -97,10 +97,10 @@ static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns no
     rte_pktmbuf_free(m);
 }
 
-static uint16_t mtu(void *arg, const struct hg_ip *remote)
+static uint16_t mtu(void *arg, const struct hg_flow *flow)
 {
     (void)arg;
-    (void)remote;
+    (void)flow;
     return 1500;
 }
 

@@ -249,11 +249,11 @@ static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_n
     hg_net_emit(d->net, m, tx, now);
 }
 
-static uint16_t env_mtu(void *arg, const struct hg_ip *remote)
+static uint16_t env_mtu(void *arg, const struct hg_flow *flow)
 {
     const struct dpdk *d = arg;
 
-    return hg_net_mtu(d->net, remote);
+    return hg_net_mtu(d->net, &flow->remote);
 }
 
 /* Send buffers of all connections together leave a quarter of the pool free, so that handshakes and

@@ -27,7 +27,8 @@ struct hg_tcp_conn;
  * checksum; the callee owns it. */
 struct hg_tcp_env {
     void (*emit)(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now);
-    uint16_t (*mtu)(void *arg, const struct hg_ip *remote);
+    /* Largest IP packet that the port of flow->local takes towards flow->remote. */
+    uint16_t (*mtu)(void *arg, const struct hg_flow *flow);
     void *arg;
     /* An ICMP message, or a segment other than a SYN, for no connection of this stack. True: another
      * stack deals with it, and owns its packet. NULL: there is no other. */

@@ -111,11 +111,11 @@ static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_n
     hg_net_emit(sh->net, m, tx, now);
 }
 
-static uint16_t env_mtu(void *arg, const struct hg_ip *remote)
+static uint16_t env_mtu(void *arg, const struct hg_flow *flow)
 {
     const struct hg_shard *sh = arg;
 
-    return hg_net_mtu(sh->net, remote);
+    return hg_net_mtu(sh->net, &flow->remote);
 }
 
 static int listen_on(struct hg_shard *sh, const struct listener *l, struct hg_err *err)

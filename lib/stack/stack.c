@@ -72,11 +72,11 @@ static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_n
     hg_net_emit(stack->net, m, tx, now);
 }
 
-static uint16_t env_mtu(void *arg, const struct hg_ip *remote)
+static uint16_t env_mtu(void *arg, const struct hg_flow *flow)
 {
     const struct hg_stack *stack = arg;
 
-    return hg_net_mtu(stack->net, remote);
+    return hg_net_mtu(stack->net, &flow->remote);
 }
 
 static int make_layers(struct hg_stack *stack, hg_ns now, struct hg_err *err)

@@ -120,7 +120,7 @@ static void fill_sizes(const struct hg_tcp_conn *conn, struct hg_tcp_info *out)
     out->ssthresh = conn->cc.ssthresh;
     out->snd_mss = conn->snd_mss;
     out->rcv_mss = conn->rcv_mss;
-    out->advmss = tcp_segment_mss(conn->tcp, &conn->flow.remote);
+    out->advmss = tcp_segment_mss(conn->tcp, &conn->flow);
     out->pmtu = conn->snd_mss + headers;
     out->rcv_wnd = conn->rcv_adv - conn->rcv_nxt;
     out->snd_wnd = conn->snd_wnd;

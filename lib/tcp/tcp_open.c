@@ -29,7 +29,7 @@ static void start_handshake(struct hg_tcp_conn *conn, uint32_t iss, uint32_t ts_
     conn->snd_nxt = iss + 1;
     tcp_sndq_init(&conn->sndq, iss + 1);
     tcp_rtt_init(&conn->rtt);
-    conn->rcv_mss = tcp_segment_mss(tcp, &conn->flow.remote);
+    conn->rcv_mss = tcp_segment_mss(tcp, &conn->flow);
     if (conn->rcv_mss > TCP_DEFAULT_MSS)
         conn->rcv_mss = TCP_DEFAULT_MSS;
     conn->last_rx = tcp->now;
@@ -105,7 +105,7 @@ static void learn_syn(struct hg_tcp_conn *conn, const struct tcp_seg *s)
         conn->ts_recent = h->ts_val;
     learn_ecn(conn, h->flags);
     learn_user_timeout(conn, h);
-    own = tcp_segment_mss(tcp, &conn->flow.remote);
+    own = tcp_segment_mss(tcp, &conn->flow);
     mss = mss < own ? mss : own;
     conn->snd_mss = mss > TCP_MIN_MSS ? mss : TCP_MIN_MSS;
     conn->irs = h->seq;

@@ -58,7 +58,7 @@ void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
 {
     if (unlikely(len > conn->rcv_mss)) {
         /* More than we offered is several segments that the device joined. */
-        uint32_t most = tcp_segment_mss(conn->tcp, &conn->flow.remote);
+        uint32_t most = tcp_segment_mss(conn->tcp, &conn->flow);
         conn->rcv_mss = len < most ? len : most;
     }
     if (conn->flags & TCP_F_ACK_NOW)

@@ -23,15 +23,16 @@ static unsigned place_of(const struct hg_tcp *tcp, const struct hg_ip *remote)
     return tcp_siphash(tcp->cfg.secret, remote, sizeof *remote) % TCP_PMTU_CACHE;
 }
 
-uint16_t tcp_pmtu_get(const struct hg_tcp *tcp, const struct hg_ip *remote)
+uint16_t tcp_pmtu_get(const struct hg_tcp *tcp, const struct hg_flow *flow)
 {
-    uint16_t mtu = tcp->env.mtu(tcp->env.arg, remote);
+    uint16_t mtu = tcp->env.mtu(tcp->env.arg, flow);
     const struct tcp_pmtu_entry *e;
 
     if (!tcp->n_pmtu)
         return mtu;
-    e = &tcp->pmtu[place_of(tcp, remote)];
-    return e->expires > tcp->now && e->mtu < mtu && hg_ip_equal(&e->remote, remote) ? e->mtu : mtu;
+    e = &tcp->pmtu[place_of(tcp, &flow->remote)];
+    return e->expires > tcp->now && e->mtu < mtu && hg_ip_equal(&e->remote, &flow->remote) ? e->mtu
+                                                                                           : mtu;
 }
 
 static void remember(struct hg_tcp_conn *conn)

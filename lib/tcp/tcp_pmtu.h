@@ -44,8 +44,8 @@ struct tcp_pmtu_entry {
 struct hg_tcp;
 struct hg_tcp_conn;
 
-/* Largest IP packet towards remote: the port's, or what was found. */
-uint16_t tcp_pmtu_get(const struct hg_tcp *tcp, const struct hg_ip *remote);
+/* Largest IP packet of a flow: the port's, or what was found. */
+uint16_t tcp_pmtu_get(const struct hg_tcp *tcp, const struct hg_flow *flow);
 
 /* ICMP says that packets larger than mtu do not get through. */
 void tcp_pmtu_too_big(struct hg_tcp_conn *conn, uint16_t mtu);

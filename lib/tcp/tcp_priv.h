@@ -258,8 +258,8 @@ void tcp_segment_rst_reply(struct hg_tcp *tcp, const struct tcp_seg *s);
 void tcp_segment_rst(struct hg_tcp_conn *conn);
 /* Bytes by which the right edge of the window may move now. */
 uint32_t tcp_segment_edge_gain(const struct hg_tcp_conn *conn);
-/* Largest payload plus options towards remote: cfg.mss and the MTU. */
-uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_ip *remote);
+/* Largest payload plus options of a flow: cfg.mss and the MTU. */
+uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_flow *flow);
 
 /* ---- tcp_timer.c ---- */
 

@@ -20,10 +20,10 @@
 
 _Static_assert(RTE_PKTMBUF_HEADROOM >= HG_NET_HEADROOM, "default headroom is enough for emit");
 
-uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_ip *remote)
+uint16_t tcp_segment_mss(const struct hg_tcp *tcp, const struct hg_flow *flow)
 {
-    unsigned headers = hg_ip_is_v4(remote) ? 40 : 60;
-    uint16_t mtu = tcp_pmtu_get(tcp, remote);
+    unsigned headers = hg_ip_is_v4(&flow->remote) ? 40 : 60;
+    uint16_t mtu = tcp_pmtu_get(tcp, flow);
     uint16_t mss = mtu > headers + TCP_MIN_MSS ? (uint16_t)(mtu - headers) : TCP_MIN_MSS;
 
     return tcp->cfg.mss && tcp->cfg.mss < mss ? tcp->cfg.mss : mss;
@@ -202,7 +202,7 @@ int tcp_segment_send_syn(struct hg_tcp_conn *conn)
         .ack = reply ? conn->rcv_nxt : 0,
         .flags = reply ? TCP_SYN | TCP_ACK : TCP_SYN,
         .has = TCP_HAS_MSS,
-        .mss = tcp_segment_mss(tcp, &conn->flow.remote),
+        .mss = tcp_segment_mss(tcp, &conn->flow),
         .wscale = tcp->rcv_wscale,
         .bsd_order = tcp->cfg.syn_order == HG_TCP_SYN_BSD,
         .wnd =
@@ -240,7 +240,7 @@ void tcp_segment_cookie(struct hg_tcp *tcp, const struct tcp_seg *s, const struc
         .ack = s->h.seq + 1,
         .flags = TCP_SYN | TCP_ACK,
         .has = c->syn.has | TCP_HAS_MSS,
-        .mss = tcp_segment_mss(tcp, &s->flow->remote),
+        .mss = tcp_segment_mss(tcp, s->flow),
         .wscale = tcp->rcv_wscale,
         .ts_val = tcp_cookie_ts(tcp->ts_now + c->ts_offset, c->ts_bits),
         .ts_ecr = s->h.ts_val,

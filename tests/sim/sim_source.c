@@ -137,9 +137,9 @@ static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns no
     hg_net_emit(((struct sim_source *)arg)->net, m, tx, now);
 }
 
-static uint16_t mtu(void *arg, const struct hg_ip *remote)
+static uint16_t mtu(void *arg, const struct hg_flow *flow)
 {
-    return hg_net_mtu(((struct sim_source *)arg)->net, remote);
+    return hg_net_mtu(((struct sim_source *)arg)->net, &flow->remote);
 }
 
 /* ---- life ---- */

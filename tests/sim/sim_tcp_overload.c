@@ -89,10 +89,10 @@ static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns no
     net_model_send(&end->sim->net, end->id, m, tx, now);
 }
 
-static uint16_t mtu(void *arg, const struct hg_ip *remote)
+static uint16_t mtu(void *arg, const struct hg_flow *flow)
 {
     (void)arg;
-    (void)remote;
+    (void)flow;
     return 1500;
 }
 

@@ -89,10 +89,10 @@ static void emit_peers(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg
     net_model_send(&((struct sim *)arg)->net, 1, m, tx, now);
 }
 
-static uint16_t mtu(void *arg, const struct hg_ip *remote)
+static uint16_t mtu(void *arg, const struct hg_flow *flow)
 {
     (void)arg;
-    (void)remote;
+    (void)flow;
     return 1500;
 }
 
