@@ -171,18 +171,17 @@ static bool number(const char *text, json_t *request, const char *key)
 /* The options into the request; false when something is not understood. */
 static bool parse(int argc, char **argv, json_t *request)
 {
-    static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
-                                            {"seconds", required_argument, NULL, 's'},
-                                            {"packets", required_argument, NULL, 'p'},
-                                            {"snaplen", required_argument, NULL, 'l'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"interface", required_argument, NULL, 'i'}, {"filter", required_argument, NULL, 'f'},
+        {"seconds", required_argument, NULL, 's'},   {"packets", required_argument, NULL, 'p'},
+        {"snaplen", required_argument, NULL, 'l'},   {NULL, 0, NULL, 0}};
     bool ok = true;
     int opt, which;
 
     optind = 0; /* a new command line */
     while (ok && (opt = getopt_long(argc, argv, "", options, &which)) != -1) {
-        if (opt == 'f')
-            ok = json_object_set_new(request, "filter", json_string(optarg)) == 0;
+        if (opt == 'f' || opt == 'i')
+            ok = json_object_set_new(request, options[which].name, json_string(optarg)) == 0;
         else
             ok = opt != '?' && number(optarg, request, options[which].name);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* headgatectl stats: counters of the port and of every shard. */
+/* headgatectl stats: counters of every port and of every shard. */
 #include "ctl.h"
 #include <stdio.h>
 #include <string.h>
@@ -29,15 +29,18 @@ static void print_area(const json_t *answer, const char *area_name, json_t *area
 
 static void print_stats(const json_t *answer, bool explain)
 {
-    json_t *shard, *area, *warning;
+    json_t *port, *shard, *area, *warning;
     const char *area_name;
     size_t i;
 
     printf("uptime %.0f s\n", json_real_value(json_object_get(answer, "uptime_s")));
     json_array_foreach(json_object_get(answer, "warnings"), i, warning)
         printf("WARNING: %s\n", json_string_value(warning));
-    printf("port %s\n", ctl_text(json_object_get(answer, "port"), "name"));
-    print_area(answer, "port", json_object_get(answer, "port"), explain);
+    json_array_foreach(json_object_get(answer, "ports"), i, port)
+    {
+        printf("%s %s\n", ctl_text(port, "section"), ctl_text(port, "name"));
+        print_area(answer, ctl_text(port, "section"), port, explain);
+    }
     json_array_foreach(json_object_get(answer, "shards"), i, shard)
     {
         printf("shard %zu\n", i);

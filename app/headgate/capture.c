@@ -7,6 +7,7 @@
  *
  * One at a time: each would copy every packet once more.
  */
+#include "netcfg.h"
 #include "node.h"
 #include "pcapng.h"
 #include "tap.h"
@@ -34,6 +35,8 @@ _Static_assert(PIECE <= HG_CAPTURE_PIECE_MAX, "a piece is not longer than agreed
 
 struct capture {
     struct node *node;
+    struct hg_port *port;
+    const char *address; /* of the port, as the profile has it */
     int client;
     char filter[CAPTURE_FILTER_MAX];
     uint32_t snaplen;
@@ -115,7 +118,7 @@ static void piece_send(struct capture *c)
 
 static void file_begin(struct capture *c)
 {
-    const struct hg_port *port = c->node->port;
+    const struct hg_port *port = c->port;
     char description[128];
     struct pcapng_interface interface = {.application = "headgate " HEADGATE_VERSION,
                                          .name = port->name,
@@ -123,7 +126,7 @@ static void file_begin(struct capture *c)
                                          .filter = c->filter,
                                          .snaplen = c->snaplen};
 
-    snprintf(description, sizeof description, "headgate, %.100s", c->node->cfg.address);
+    snprintf(description, sizeof description, "headgate, %.100s", c->address);
     memcpy(interface.mac, port->mac.addr_bytes, sizeof interface.mac);
     c->piece_len = (uint32_t)pcapng_begin(piece_data(c), &interface);
     piece_send(c);
@@ -168,7 +171,7 @@ static void file_end(struct capture *c)
     send_all(c, &end, sizeof end);
     send_json(c, json_pack("{s:I, s:I, s:I, s:I, s:s}", "packets", (json_int_t)c->packets, "seen",
                            (json_int_t)t.seen, "accepted", (json_int_t)t.accepted, "dropped",
-                           (json_int_t)t.dropped, "interface", c->node->port->name));
+                           (json_int_t)t.dropped, "interface", c->port->name));
     hg_log(HG_LOG_INFO, "capture",
            "end: %" PRIu64 " packets, %" PRIu64 " dropped because the client was too slow",
            c->packets, t.dropped);
@@ -205,7 +208,7 @@ static void unwatch(struct capture *c)
 {
     struct sync_call call;
 
-    hg_port_watch(c->node->port, NULL);
+    hg_port_watch(c->port, NULL);
     for (unsigned i = 0; i < c->node->n_shards; i++)
         while (node_call(c->node->shards[i], &call, nothing_fn) != 0) {
         }
@@ -216,7 +219,7 @@ static void capture_stream(struct capture *c)
     file_begin(c);
     hg_log(HG_LOG_INFO, "capture", "begin: %s%s", c->filter[0] != '\0' ? "filter " : "all packets",
            c->filter);
-    hg_port_watch(c->node->port, tap_watch(c->tap));
+    hg_port_watch(c->port, tap_watch(c->tap));
     while (!is_over(c)) {
         unsigned n = file_packets(c);
 
@@ -234,10 +237,10 @@ static void *capture_thread(void *arg)
     struct capture *c = arg;
     struct node *node = c->node;
     struct timeval tick = {0, SEND_TICK_US};
-    const struct tap_cfg cfg = {.port = node->port,
+    const struct tap_cfg cfg = {.port = c->port,
                                 .filter = c->filter,
                                 .snaplen = c->snaplen,
-                                .memory = TAP_MEMORY / node->port->n_queues};
+                                .memory = TAP_MEMORY / c->port->n_queues};
     struct hg_err err = {""};
     int client;
 
@@ -248,7 +251,7 @@ static void *capture_thread(void *arg)
         send_json(c, json_pack("{s:s}", "error", "headgate is stopping"));
     } else {
         c->start = wall_clock();
-        send_json(c, json_pack("{s:s, s:I}", "interface", node->port->name, "snaplen",
+        send_json(c, json_pack("{s:s, s:I}", "interface", c->port->name, "snaplen",
                                (json_int_t)c->snaplen));
         capture_stream(c);
     }
@@ -263,14 +266,38 @@ static void *capture_thread(void *arg)
 
 /* ---- the request ---- */
 
+/* By the name of its device or by its section; the first one when none is named. */
+static int pick_port(struct capture *c, const char *name, struct hg_err *err)
+{
+    const struct node *node = c->node;
+    char known[HG_SHARD_PORTS_MAX * sizeof node->ports[0].port->name] = "";
+
+    for (unsigned i = 0; i < node->n_ports; i++) {
+        struct hg_port *port = node->ports[i].port;
+
+        if (name == NULL || strcmp(name, port->name) == 0 || strcmp(name, netcfg_section(i)) == 0) {
+            c->port = port;
+            c->address = node->cfg.ports[i].address;
+            return 0;
+        }
+        snprintf(known + strlen(known), sizeof known - strlen(known), " %s", port->name);
+    }
+    return hg_fail(err, -EINVAL, "interface %.60s: there is none of this name; there are%s", name,
+                   known);
+}
+
 static int take_request(struct capture *c, const json_t *request, struct hg_err *err)
 {
     const char *filter = json_string_value(json_object_get(request, "filter"));
     json_int_t seconds = json_integer_value(json_object_get(request, "seconds"));
     json_int_t packets = json_integer_value(json_object_get(request, "packets"));
     json_int_t snaplen = json_integer_value(json_object_get(request, "snaplen"));
-    uint32_t frame = c->node->port->mtu + FRAME_EXTRA;
+    uint32_t frame;
+    int rc = pick_port(c, json_string_value(json_object_get(request, "interface")), err);
 
+    if (rc != 0)
+        return rc;
+    frame = c->port->mtu + FRAME_EXTRA;
     if (filter != NULL && strlen(filter) >= sizeof c->filter)
         return hg_fail(err, -EINVAL, "the filter is longer than %zu characters",
                        sizeof c->filter - 1);

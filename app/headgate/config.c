@@ -47,40 +47,46 @@ static const struct option options[] = {
     {"cpu", "pin", YESNO, AT(pin), "yes", 0, 0, "bind threads to these CPUs"},
     {"cpu", "idle-sleep", TIME, AT(idle_sleep), "0us", 0, HG_MS(10),
      "sleep this long when a shard found no work for 1 ms; 0us: poll always"},
-    {"port", "vdev", TEXT, AT(vdev), "", 0, 0, "virtual device to make: net_tap0,iface=hg0"},
-    {"port", "device", TEXT, AT(device), "", 0, 0,
+    {"port", "vdev", TEXT, AT(ports[0].vdev), "", 0, 0,
+     "virtual device to make: net_tap0,iface=hg0"},
+    {"port", "device", TEXT, AT(ports[0].device), "", 0, 0,
      "DPDK device name or PCI address; empty: the virtual device"},
-    {"port", "address", TEXT, AT(address), "192.0.2.1/24", 0, 0,
+    {"port", "address", TEXT, AT(ports[0].address), "192.0.2.1/24", 0, 0,
      "our addresses with prefix length, IPv4 and IPv6, separated by commas; up to 16"},
-    {"port", "gateway", TEXT, AT(gateway), "", 0, 0,
+    {"port", "gateway", TEXT, AT(ports[0].gateway), "", 0, 0,
      "default gateways, one for IPv4 and one for IPv6; empty: local network only"},
-    {"port", "routes", TEXT, AT(routes), "", 0, 0,
+    {"port", "routes", TEXT, AT(ports[0].routes), "", 0, 0,
      "more routes, separated by commas: 198.51.100.0/24 via 192.0.2.254; the longest prefix wins"},
-    {"port", "vlan", COUNT, AT(vlan), "0", 0, 4094,
+    {"port", "vlan", COUNT, AT(ports[0].vlan), "0", 0, 4094,
      "802.1Q tag of all frames; others are dropped; 0: untagged"},
-    {"port", "slaac", YESNO, AT(slaac), "no", 0, 0,
+    {"port", "slaac", YESNO, AT(ports[0].slaac), "no", 0, 0,
      "IPv6 addresses, routers and MTU also from router advertisements"},
-    {"port", "detect-conflicts", YESNO, AT(detect_conflicts), "yes", 0, 0,
+    {"port", "detect-conflicts", YESNO, AT(ports[0].detect_conflicts), "yes", 0, 0,
      "ask for about 6 s (IPv6: 2 s) whether another host has an address before it is used"},
-    {"port", "mtu", COUNT, AT(mtu), "0", 0, 9216, "0: the device's own"},
-    {"port", "rx-descriptors", COUNT, AT(rx_desc), "1024", 0, 32768, "0: the driver's default"},
-    {"port", "tx-descriptors", COUNT, AT(tx_desc), "1024", 0, 32768, "0: the driver's default"},
-    {"port", "rx-mbufs", COUNT, AT(rx_mbufs), "32768", 4096, 16 * M, "packet buffers per shard"},
-    {"port", "rx-buffer", SIZE, AT(rx_buffer), "2K", 2 * K, 16 * K,
+    {"port", "mtu", COUNT, AT(ports[0].mtu), "0", 0, 9216, "0: the device's own"},
+    {"port", "rx-descriptors", COUNT, AT(ports[0].rx_desc), "1024", 0, 32768,
+     "0: the driver's default"},
+    {"port", "tx-descriptors", COUNT, AT(ports[0].tx_desc), "1024", 0, 32768,
+     "0: the driver's default"},
+    {"port", "rx-mbufs", COUNT, AT(ports[0].rx_mbufs), "32768", 4096, 16 * M,
+     "packet buffers per shard and port"},
+    {"port", "rx-buffer", SIZE, AT(ports[0].rx_buffer), "2K", 2 * K, 16 * K,
      "bytes of a packet that one buffer holds; longer ones take several if the device can scatter"},
-    {"port", "lro", YESNO, AT(lro), "no", 0, 0,
+    {"port", "lro", YESNO, AT(ports[0].lro), "no", 0, 0,
      "let the device join received segments of a connection, if it can"},
-    {"port", "spread", CHOICE, AT(spread), "device", 0, 0,
+    {"port", "spread", CHOICE, AT(ports[0].spread), "device", 0, 0,
      "device|software: who spreads connections over shards; software also where the device has "
      "too few queues or no RSS"},
-    {"port", "trust-checksums", YESNO, AT(trust_checksums), "no", 0, 0,
+    {"port", "trust-checksums", YESNO, AT(ports[0].trust_checksums), "no", 0, 0,
      "skip software checks of TCP/IP checksums; for links that cannot corrupt (shared memory)"},
     {"port", "closed-ports", CHOICE, AT(closed_ports), "reset", 0, 0,
-     "reset|silent: what a segment for a TCP port that nobody listens on gets"},
+     "reset|silent: what a segment for a TCP port that nobody listens on gets; of the node, not "
+     "in [port1] to [port3]"},
     {"tcp", "receive-buffer", SIZE, AT(rcv_buf), "16M", 64 * K, G,
      "largest receive window per connection; it grows to what the path needs"},
     {"tcp", "receive-memory", SIZE, AT(rcv_mem), "0", 0, T,
-     "packet buffers that receive queues may hold per shard; 0: three quarters of rx-mbufs"},
+     "packet buffers that receive queues may hold per shard; 0: three quarters of rx-mbufs (of the "
+     "port that has least)"},
     {"tcp", "connections", COUNT, AT(tcp_conns), "0", 0, 4 * M,
      "connections in any state per shard; 0: twice ingest.connections"},
     {"tcp", "mss", COUNT, AT(mss), "0", 0, 9176,
@@ -232,6 +238,27 @@ static int set_value(struct config *cfg, const struct option *o, const char *val
     return 0;
 }
 
+/* ---- sections ---- */
+
+/* Whether a row is an option of the section; then *out is it, under the section's name. The rows of
+ * [port] serve all ports, but for those that are not in struct config_port. */
+static bool option_of(const struct option *row, const char *section, struct option *out)
+{
+    bool each = row->at >= AT(ports) && row->at < AT(ports) + sizeof(struct config_port);
+
+    *out = *row;
+    if (strcmp(row->section, section) == 0)
+        return true;
+    for (unsigned n = 1; each && n < HG_SHARD_PORTS_MAX; n++) {
+        if (strcmp(section, netcfg_section(n)) != 0)
+            continue;
+        out->section = netcfg_section(n);
+        out->at += n * sizeof(struct config_port);
+        return true;
+    }
+    return false;
+}
+
 /* [store] device0 ... device31. */
 static char *device_slot(struct config *cfg, const char *section, const char *key)
 {
@@ -248,7 +275,8 @@ static char *device_slot(struct config *cfg, const char *section, const char *ke
 static int unknown_section(const char *section, struct hg_err *err)
 {
     return hg_fail(err, -EINVAL,
-                   "section [%s] is unknown; known are node eal cpu port tcp tls ingest store test "
+                   "section [%s] is unknown; known are node eal cpu port port1 port2 port3 tcp tls "
+                   "ingest store test "
                    "control debug",
                    section);
 }
@@ -264,13 +292,13 @@ static int set_option(struct config *cfg, const char *section, const char *key, 
         return 0;
     }
     for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
-        const struct option *o = &options[i];
+        struct option o;
 
-        if (strcmp(o->section, section) != 0)
+        if (!option_of(&options[i], section, &o))
             continue;
-        if (strcmp(o->key, key) == 0)
-            return set_value(cfg, o, value, err);
-        snprintf(known + strlen(known), sizeof known - strlen(known), " %s", o->key);
+        if (strcmp(o.key, key) == 0)
+            return set_value(cfg, &o, value, err);
+        snprintf(known + strlen(known), sizeof known - strlen(known), " %s", o.key);
     }
     if (known[0] == '\0')
         return unknown_section(section, err);
@@ -286,6 +314,10 @@ void config_defaults(struct config *cfg)
 
         if (set_value(cfg, &options[i], options[i].preset, &err) != 0)
             abort(); /* the table contradicts itself; the unit test loads it */
+    }
+    for (unsigned n = 1; n < HG_SHARD_PORTS_MAX; n++) {
+        cfg->ports[n] = cfg->ports[0];
+        cfg->ports[n].address[0] = '\0'; /* no address is on two ports */
     }
 }
 
@@ -309,8 +341,10 @@ int config_set(struct config *cfg, const char *assignment, struct hg_err *err)
 
 static bool section_known(const char *section)
 {
+    struct option o;
+
     for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++)
-        if (strcmp(options[i].section, section) == 0)
+        if (option_of(&options[i], section, &o))
             return true;
     return false;
 }
@@ -445,15 +479,25 @@ static int check_test(const struct config *cfg, struct hg_err *err)
     return 0;
 }
 
+/* All connections of a shard may be on one port, and its pool must still fill the device's queue. */
+static uint64_t least_rx_bytes(const struct config *cfg)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < netcfg_ports(cfg); i++) {
+        uint64_t bytes = cfg->ports[i].rx_mbufs * cfg->ports[i].rx_buffer;
+
+        least = bytes < least ? bytes : least;
+    }
+    return least;
+}
+
 int config_check(struct config *cfg, struct hg_err *err)
 {
-    struct hg_net_cfg net;
-    int rc = netcfg_parse(cfg, &net, err);
+    int rc = netcfg_check(cfg, err);
 
     if (rc != 0)
         return rc;
-    if (cfg->vdev[0] == '\0' && cfg->device[0] == '\0')
-        return hg_fail(err, -EINVAL, "[port] needs a device or a vdev");
     if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')
         return hg_fail(err, -EINVAL, "[tls] certificate, key and ca must be given");
     if (cfg->mss != 0 && cfg->mss < MSS_LEAST)
@@ -467,7 +511,7 @@ int config_check(struct config *cfg, struct hg_err *err)
     if (cfg->credit + cfg->max_raw > cfg->buffers)
         return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
     if (cfg->rcv_mem == 0)
-        cfg->rcv_mem = cfg->rx_mbufs * cfg->rx_buffer / 4 * 3;
+        cfg->rcv_mem = least_rx_bytes(cfg) / 4 * 3;
     rc = check_test(cfg, err);
     if (rc != 0)
         return rc;
@@ -504,22 +548,38 @@ static void value_text(const struct config *cfg, const struct option *o, char *b
     }
 }
 
+static void dump_section(const struct config *cfg, const char *section, FILE *out)
+{
+    char value[CFG_TEXT_MAX];
+
+    fprintf(out, "[%s]\n", section);
+    for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
+        struct option o;
+
+        if (!option_of(&options[i], section, &o))
+            continue;
+        value_text(cfg, &o, value, sizeof value);
+        fprintf(out, "%s = %s\n", o.key, value);
+        if (strcmp(o.section, "store") == 0 && strcmp(o.key, "create") == 0)
+            for (unsigned d = 0; d < config_devices(cfg); d++)
+                fprintf(out, "device%u = %s\n", d, cfg->devices[d]);
+    }
+}
+
 void config_dump(const struct config *cfg, FILE *out)
 {
     const char *section = "";
-    char value[CFG_TEXT_MAX];
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(options); i++) {
-        const struct option *o = &options[i];
-
-        if (strcmp(section, o->section) != 0)
-            fprintf(out, "%s[%s]\n", i == 0 ? "" : "\n", o->section);
-        section = o->section;
-        value_text(cfg, o, value, sizeof value);
-        fprintf(out, "%s = %s\n", o->key, value);
-        if (strcmp(o->section, "store") == 0 && strcmp(o->key, "create") == 0)
-            for (unsigned d = 0; d < config_devices(cfg); d++)
-                fprintf(out, "device%u = %s\n", d, cfg->devices[d]);
+        if (strcmp(section, options[i].section) == 0)
+            continue;
+        section = options[i].section;
+        fputs(i == 0 ? "" : "\n", out);
+        dump_section(cfg, section, out);
+        for (unsigned n = 1; strcmp(section, "port") == 0 && n < netcfg_ports(cfg); n++) {
+            fputs("\n", out);
+            dump_section(cfg, netcfg_section(n), out);
+        }
     }
 }
 
@@ -536,4 +596,8 @@ void config_reference(FILE *out)
     }
     fprintf(out, "| store | device0 ... device31 | | files or block devices of the pool, in order; "
                  "mem:SIZE is memory, for trials |\n");
+    fprintf(out, "| port1 ... port3 | as [port], without closed-ports | as [port], address: none | "
+                 "more ports of the node, without "
+                 "gaps; each is "
+                 "there when it has a device or a vdev |\n");
 }

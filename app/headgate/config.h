@@ -8,12 +8,28 @@
 #define HG_APP_CONFIG_H
 
 #include <headgate/base.h>
+#include <headgate/shard.h>
 #include <headgate/store.h>
 #include <headgate/testsvc.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #define CFG_TEXT_MAX 256
+
+/* [port], [port1], ... */
+struct config_port {
+    char vdev[CFG_TEXT_MAX];
+    char device[CFG_TEXT_MAX];
+    char address[CFG_TEXT_MAX];
+    char gateway[CFG_TEXT_MAX];
+    char routes[CFG_TEXT_MAX];
+    uint64_t vlan;
+    bool slaac, detect_conflicts;
+    uint64_t mtu, rx_desc, tx_desc, rx_mbufs, rx_buffer;
+    char spread[CFG_TEXT_MAX];
+    bool lro;
+    bool trust_checksums;
+};
 
 struct config {
     /* [node] */
@@ -29,19 +45,9 @@ struct config {
     char shard_cpus[CFG_TEXT_MAX];
     bool pin;
     hg_ns idle_sleep;
-    /* [port] */
-    char vdev[CFG_TEXT_MAX];
-    char device[CFG_TEXT_MAX];
-    char address[CFG_TEXT_MAX];
-    char gateway[CFG_TEXT_MAX];
-    char routes[CFG_TEXT_MAX];
-    uint64_t vlan;
-    bool slaac, detect_conflicts;
-    uint64_t mtu, rx_desc, tx_desc, rx_mbufs, rx_buffer;
-    char spread[CFG_TEXT_MAX];
-    bool lro;
-    bool trust_checksums;
-    char closed_ports[CFG_TEXT_MAX];
+    /* [port], [port1] to [port3]: there are as many as netcfg_ports() says */
+    struct config_port ports[HG_SHARD_PORTS_MAX];
+    char closed_ports[CFG_TEXT_MAX]; /* [port] only: of the node */
     /* [tcp] */
     uint64_t rcv_buf, rcv_mem, tcp_conns, mss;
     hg_ns keepalive;

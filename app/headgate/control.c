@@ -6,7 +6,8 @@
  *     {"cmd": "volumes" | "stats" | "conns" | "pool" | "grow"}
  *     {"cmd": "conns", "trace": "ADDRESS:PORT"}
  *     {"cmd": "export", "volume": "source/volume"}
- *     {"cmd": "capture", "filter": TEXT, "seconds": N, "packets": N, "snaplen": N} (each may be missing)
+ *     {"cmd": "capture", "interface": TEXT, "filter": TEXT, "seconds": N, "packets": N, "snaplen": N}
+ *     (each may be missing)
  *
  * An answer with "error" holds a sentence. The socket has mode 0600: whoever may connect is the
  * operator.

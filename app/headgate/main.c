@@ -122,10 +122,13 @@ static void announce(const struct node *node)
     struct hg_pool_info info;
 
     hg_pool_info(node->pool, &info);
-    printf("headgate: ready: %s port %" PRIu64 ", %u shard%s, pool %s of %u devices, %u volumes, "
+    fputs("headgate: ready: ", stdout);
+    for (unsigned i = 0; i < node->n_ports; i++)
+        printf("%s%s", i == 0 ? "" : ", ", node->cfg.ports[i].address);
+    printf(" port %" PRIu64 ", %u shard%s, pool %s of %u devices, %u volumes, "
            "replayed %" PRIu64 " entries in %" PRIu64 " ms\n",
-           node->cfg.address, node->cfg.listen, node->n_shards, node->n_shards == 1 ? "" : "s",
-           info.uuid, info.n_devices, info.volumes, info.replay_entries, info.replay_ns / HG_MS(1));
+           node->cfg.listen, node->n_shards, node->n_shards == 1 ? "" : "s", info.uuid,
+           info.n_devices, info.volumes, info.replay_entries, info.replay_ns / HG_MS(1));
     fflush(stdout);
     sd_notify(0, "READY=1");
 }

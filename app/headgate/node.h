@@ -17,12 +17,17 @@ struct node_tls {
     struct hg_tls_ctx *test; /* asks for no certificate; NULL without test services */
 };
 
+struct node_port {
+    struct hg_port *port; /* what the shards use: nic, or one queue of it spread over them */
+    struct hg_port *nic;  /* the device; owned by port */
+    struct rte_mempool *rx_pool[HG_STORE_SHARDS_MAX]; /* of each queue; outlive the port */
+};
+
 struct node {
     struct config cfg;
     const char *argv0;
-    struct hg_port *port; /* what the shards use: nic, or one queue of it spread over them */
-    struct hg_port *nic;  /* the device; owned by port */
-    struct rte_mempool *rx_pool[HG_STORE_SHARDS_MAX];
+    struct node_port ports[HG_SHARD_PORTS_MAX]; /* in the order of the profile's sections */
+    unsigned n_ports;
     struct hg_bdev *devs[HG_POOL_DEVICES_MAX];
     unsigned n_devs;
     struct hg_pool *pool;
@@ -51,6 +56,13 @@ void node_stop(struct node *node);
 #define KEYLOG_WARNING "TLS traffic secrets are written to %s: replication is NOT private"
 int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_err *err);
 void node_tls_unref(struct node_tls *tls);
+
+/* ports.c: ports_open() undoes what it did when it fails. ports_stop() closes the devices, so that the shards
+ * can go, ports_close() the rest. ports_memory() is what port n takes of EAL memory for each shard. */
+int ports_open(struct node *node, struct hg_err *err);
+void ports_stop(struct node *node);
+void ports_close(struct node *node);
+uint64_t ports_memory(const struct config *cfg, unsigned n);
 
 /* run.c: shard threads, signals, the control socket. Returns when stopped by a signal. */
 void node_launch(struct node *node);

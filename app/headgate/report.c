@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Volumes, counters and the pool as JSON. */
 #include "report.h"
+#include "netcfg.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +45,11 @@ static void add_help(json_t *help, const struct hg_counter_set *set)
     }
 }
 
-/* What has no counters of its own: the port's hardware, the payload buffers. `value` has room for all. */
+/* What has no counters of its own: a port's hardware, the payload buffers. `value` has room for all. */
 #define EXTRA_MAX 8
 
-static struct hg_counter_set port_set(struct node *node, uint64_t value[EXTRA_MAX])
+static struct hg_counter_set port_set(const char *area, const struct hg_port_hw_stats *hw,
+                                      uint64_t value[EXTRA_MAX])
 {
     static const struct hg_counter_desc desc[] = {
         {"rx_packets", "packets the device received"},
@@ -59,15 +61,13 @@ static struct hg_counter_set port_set(struct node *node, uint64_t value[EXTRA_MA
         {"rx_errors", "packets the device dropped as damaged"},
         {"tx_errors", "packets the device could not send"},
     };
-    struct hg_port_hw_stats hw = {0};
 
     _Static_assert(HG_ARRAY_LEN(desc) <= EXTRA_MAX, "room for all");
-    hg_port_ethdev_stats(node->nic, &hw);
     memcpy(value,
-           (const uint64_t[]){hw.rx_packets, hw.tx_packets, hw.rx_bytes, hw.tx_bytes, hw.rx_missed,
-                              hw.rx_nombuf, hw.rx_errors, hw.tx_errors},
+           (const uint64_t[]){hw->rx_packets, hw->tx_packets, hw->rx_bytes, hw->tx_bytes,
+                              hw->rx_missed, hw->rx_nombuf, hw->rx_errors, hw->tx_errors},
            sizeof desc / sizeof desc[0] * sizeof value[0]);
-    return (struct hg_counter_set){"port", desc, value, HG_ARRAY_LEN(desc)};
+    return (struct hg_counter_set){area, desc, value, HG_ARRAY_LEN(desc)};
 }
 
 static struct hg_counter_set buffers_set(struct hg_shard *shard, uint64_t value[EXTRA_MAX])
@@ -94,25 +94,27 @@ static struct hg_counter_set table_set(struct hg_shard *shard, uint64_t value[EX
     return (struct hg_counter_set){"tcp_table", desc, value, HG_ARRAY_LEN(desc)};
 }
 
-static json_t *port_stats(struct node *node, json_t *help)
+static json_t *port_stats(const struct node_port *p, const char *section, json_t *help)
 {
     struct hg_port_hw_stats hw = {0};
     uint64_t value[EXTRA_MAX];
-    struct hg_counter_set set = port_set(node, value);
+    struct hg_counter_set set;
     json_t *areas = json_object(), *port;
 
-    hg_port_ethdev_stats(node->nic, &hw);
+    hg_port_ethdev_stats(p->nic, &hw);
+    set = port_set(section, &hw, value);
     add_set(areas, &set);
     add_help(help, &set);
-    port = json_incref(json_object_get(areas, "port"));
-    set = hg_port_counter_set(node->port);
+    port = json_incref(json_object_get(areas, section));
+    set = hg_port_counter_set(p->port);
     if (set.n != 0) {
         add_set(areas, &set);
         add_help(help, &set);
         json_object_set(port, set.area, json_object_get(areas, set.area));
     }
     json_decref(areas);
-    json_object_set_new(port, "name", json_string(node->port->name));
+    json_object_set_new(port, "section", json_string(section));
+    json_object_set_new(port, "name", json_string(p->port->name));
     json_object_set_new(port, "link_up", json_boolean(hw.link_up));
     return port;
 }
@@ -148,13 +150,16 @@ static json_t *warnings(const struct node *node)
 
 json_t *report_stats(struct node *node)
 {
-    json_t *shards = json_array(), *help = json_object();
+    json_t *shards = json_array(), *ports = json_array(), *help = json_object();
 
+    for (unsigned i = 0; i < node->n_ports; i++)
+        json_array_append_new(ports, port_stats(&node->ports[i], netcfg_section(i), help));
     for (unsigned s = 0; s < node->n_shards; s++)
         json_array_append_new(shards, shard_stats(node->shards[s], help));
-    return json_pack("{s:f, s:o, s:o, s:o, s:o}", "uptime_s",
+    return json_pack("{s:f, s:o, s:O, s:o, s:o, s:o}", "uptime_s",
                      (double)(clock_now() - node->started) / 1e9, "warnings", warnings(node),
-                     "port", port_stats(node, help), "shards", shards, "help", help);
+                     "port", json_array_get(ports, 0), "ports", ports, "shards", shards, "help",
+                     help);
 }
 
 json_t *report_pool(struct node *node)

@@ -41,11 +41,11 @@ static void eal_arg(struct eal_args *a, const char *text)
 static uint64_t memory_needed(const struct config *cfg, unsigned shards)
 {
     uint64_t mbuf = cfg->huge ? 2560 : 4096;
-    uint64_t rx_mbuf =
-        cfg->huge ? cfg->rx_buffer + 512 : RTE_ALIGN_CEIL(cfg->rx_buffer + 512, 4096);
     uint64_t tx = cfg->connections * 8 < 8192 ? 8192 : cfg->connections * 8;
-    uint64_t shard = cfg->rx_mbufs * rx_mbuf + tx * mbuf + 4 * tx * 768 + cfg->buffers;
+    uint64_t shard = tx * mbuf + 4 * tx * 768 + cfg->buffers;
 
+    for (unsigned i = 0; i < netcfg_ports(cfg); i++)
+        shard += ports_memory(cfg, i);
     if (cfg->test_services)
         shard += (UINT64_C(8) << 10) * (mbuf + 2 * 768);
     return shards * (shard + (UINT64_C(32) << 20)) + (UINT64_C(96) << 20);
@@ -121,9 +121,11 @@ static int stage_eal(struct node *node, struct hg_err *err)
         snprintf(extra, sizeof extra, "--file-prefix=%.200s", cfg->file_prefix);
         eal_arg(&a, extra);
     }
-    if (cfg->vdev[0] != '\0') {
+    for (unsigned i = 0; i < netcfg_ports(cfg); i++) {
+        if (cfg->ports[i].vdev[0] == '\0')
+            continue;
         eal_arg(&a, "--vdev");
-        eal_arg(&a, cfg->vdev);
+        eal_arg(&a, cfg->ports[i].vdev);
     }
     snprintf(extra, sizeof extra, "%s", cfg->eal_args);
     for (char *p = strtok_r(extra, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save))
@@ -140,78 +142,6 @@ static void undo_eal(struct node *node)
 {
     (void)node;
     rte_eal_cleanup();
-}
-
-/* ---- port ---- */
-
-static void undo_port(struct node *node)
-{
-    hg_port_close(node->port);
-    node->port = node->nic = NULL;
-    for (unsigned i = 0; i < node->n_shards; i++) {
-        rte_mempool_free(node->rx_pool[i]);
-        node->rx_pool[i] = NULL;
-    }
-}
-
-/* Whether shard 0 has to receive for all. */
-static bool use_spread(const struct node *node, const char *device)
-{
-    bool forced = strcmp(node->cfg.spread, "software") == 0;
-
-    if (node->n_shards == 1 || (!forced && hg_port_ethdev_queues(device) >= node->n_shards))
-        return false;
-    hg_log(HG_LOG_INFO, "node", "device %s: shard 0 spreads packets over %u shards%s", device,
-           node->n_shards, forced ? "" : ", since the device cannot");
-    return true;
-}
-
-static int stage_port(struct node *node, struct hg_err *err)
-{
-    const struct config *cfg = &node->cfg;
-    char device[CFG_TEXT_MAX];
-    struct hg_ethdev_cfg port = {
-        .device = device,
-        .n_queues = (uint16_t)node->n_shards,
-        .rx_desc = (uint16_t)cfg->rx_desc,
-        .tx_desc = (uint16_t)cfg->tx_desc,
-        .mtu = (uint16_t)cfg->mtu,
-        .rx_pool = node->rx_pool,
-        .trust_csum = cfg->trust_checksums,
-        .lro = cfg->lro,
-        .multicast = strchr(cfg->address, ':') != NULL || cfg->slaac,
-    };
-    bool spread;
-    int rc;
-
-    snprintf(device, sizeof device, "%s", cfg->device[0] != '\0' ? cfg->device : cfg->vdev);
-    device[strcspn(device, ",")] = '\0';
-    for (unsigned i = 0; i < node->n_shards; i++) {
-        char name[32];
-
-        snprintf(name, sizeof name, "hg%u_rx", i);
-        /* Last in, first out: a ring would go through all buffers in turn, each cold again. */
-        node->rx_pool[i] = rte_pktmbuf_pool_create_by_ops(
-            name, (unsigned)cfg->rx_mbufs, 512, 0,
-            (uint16_t)(cfg->rx_buffer + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "stack");
-        if (node->rx_pool[i] == NULL) {
-            undo_port(node);
-            return hg_fail(err, -rte_errno,
-                           "no EAL memory for %" PRIu64
-                           " packet buffers: raise [eal] memory or lower [port] rx-mbufs",
-                           cfg->rx_mbufs);
-        }
-    }
-    spread = use_spread(node, device);
-    if (spread)
-        port.n_queues = 1;
-    rc = hg_port_ethdev_open(&port, &node->nic, err);
-    node->port = node->nic;
-    if (rc == 0 && spread)
-        rc = hg_port_spread_open(node->nic, (uint16_t)node->n_shards, &node->port, err);
-    if (rc != 0)
-        undo_port(node);
-    return rc;
 }
 
 /* ---- devices and pool ---- */
@@ -365,6 +295,17 @@ static void shard_test(const struct node *node, struct hg_shard_cfg *out)
     }
 }
 
+static void shard_port(const struct node *node, unsigned n, unsigned shard,
+                       struct hg_shard_port *out)
+{
+    *out = (struct hg_shard_port){.port = node->ports[n].port,
+                                  .rx_pool = node->ports[n].rx_pool[shard]};
+    /* config_check() has let it pass */
+    netcfg_parse(&node->cfg.ports[n], netcfg_section(n), &out->net, NULL);
+    for (unsigned i = 0; i < HG_ARRAY_LEN(out->net.secret); i++)
+        out->net.secret[i] = rte_rand();
+}
+
 static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg *out)
 {
     const struct config *cfg = &node->cfg;
@@ -373,8 +314,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .id = id,
         .n_shards = node->n_shards,
         .socket = SOCKET_ID_ANY,
-        .port = node->port,
-        .rx_pool = node->rx_pool[id],
+        .n_ports = node->n_ports,
         .tcp = {.conns_max = (uint32_t)cfg->tcp_conns,
                 .rcv_buf = (uint32_t)cfg->rcv_buf,
                 .rcv_mem_max = cfg->rcv_mem,
@@ -403,17 +343,14 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
     };
     if (cfg->test_services)
         shard_test(node, out);
-    netcfg_parse(cfg, &out->net, NULL); /* config_check() has let it pass */
-    out->net.trust_csum = cfg->trust_checksums;
-    for (unsigned i = 0; i < HG_ARRAY_LEN(out->net.secret); i++)
-        out->net.secret[i] = rte_rand();
+    for (unsigned i = 0; i < node->n_ports; i++)
+        shard_port(node, i, id, &out->ports[i]);
 }
 
-/* The port goes first: its rings hold packets from the shards' pools. */
+/* The ports go first: their rings hold packets from the shards' pools. */
 static void undo_shards(struct node *node)
 {
-    hg_port_close(node->port);
-    node->port = NULL;
+    ports_stop(node);
     for (unsigned i = 0; i < node->n_shards; i++) {
         hg_shard_destroy(node->shards[i]);
         node->shards[i] = NULL;
@@ -486,7 +423,7 @@ static const struct stage {
     {"pool", stage_pool, undo_pool},
     {"tls", stage_tls, undo_tls},
     {"eal", stage_eal, undo_eal},
-    {"port", stage_port, undo_port},
+    {"ports", ports_open, ports_close},
     {"shards", stage_shards, undo_shards},
     {"control", stage_control, undo_control},
 };

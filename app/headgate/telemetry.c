@@ -2,8 +2,10 @@
 /*
  * The node's counters through rte_telemetry, for dpdk-telemetry.py:
  *     /headgate/shards                 list of shard numbers
- *     /headgate/counters,SHARD,AREA    counters of an area of a shard (shard net tcp tls ingest
- * store) /headgate/volumes                list of names /headgate/volume,NAME            one volume
+ *     /headgate/counters,SHARD,AREA    counters of an area of a shard (shard net net1 ...
+ *                                   tcp tls ingest store)
+ *     /headgate/volumes                list of names
+ *     /headgate/volume,NAME            one volume
  *     /headgate/pool                   capacity and use
  */
 #include "node.h"

@@ -180,6 +180,9 @@ unsigned hg_net_input(struct hg_net *net, struct rte_mbuf **pkts, unsigned n, hg
  * none yet. */
 int hg_net_source(const struct hg_net *net, const struct hg_ip *remote, struct hg_ip *out);
 
+/* Whether ip is an address of this port, be it usable now or not. */
+bool hg_net_has(const struct hg_net *net, const struct hg_ip *ip);
+
 /* Sends one TCP segment: m starts at the TCP header, has >= HG_NET_HEADROOM bytes of headroom, and
  * its checksum field is filled here (or by the port). tx->flow->local is one of our addresses.
  * Takes ownership. Queued; when the neighbour is not known yet the packet waits (bounded) until it

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A shard: one core with its own queue on the port, TCP stack, TLS state, buffers, store part and
+ * A shard: one core with its own queue on each port, TCP stack, TLS state, buffers, store part and
  * sessions. hg_shard_turn() is one turn of its loop; time is an argument, so a test can run shards
  * on virtual time. All functions are for the shard's thread, except hg_shard_call() and the getters
  * that say otherwise.
@@ -30,14 +30,22 @@ struct hg_shard_test {
     uint16_t port_tls[HG_TESTSVC_KINDS]; /* TLS from the first byte, 0: not offered */
 };
 
-/* Zero means the default in brackets. */
-struct hg_shard_cfg {
-    unsigned id, n_shards;
-    int socket;                  /* NUMA node of memory, -1: any */
+#define HG_SHARD_PORTS_MAX 4
+
+/* A port of the node, as one shard uses it. */
+struct hg_shard_port {
     struct hg_port *port;        /* shared; this shard uses queue `id` */
     struct rte_mempool *rx_pool; /* the one the port's queue fills from; ARP and ICMP too */
     struct hg_net_cfg net;       /* port, queue and pool are filled in */
-    struct hg_tcp_cfg tcp;       /* pools are filled in */
+};
+
+/* Zero means the default in brackets. */
+struct hg_shard_cfg {
+    unsigned id, n_shards;
+    int socket;                                     /* NUMA node of memory, -1: any */
+    struct hg_shard_port ports[HG_SHARD_PORTS_MAX]; /* no address is on two of them */
+    unsigned n_ports;                               /* at least one */
+    struct hg_tcp_cfg tcp;                          /* pools are filled in */
     struct hg_tls_ctx *tls; /* server context that asks for certificates; a reference is taken */
     struct hg_shard_test test;
     struct hg_pool *pool;
@@ -109,14 +117,15 @@ unsigned hg_shard_id(const struct hg_shard *shard);
     X(tx_no_mbuf, "times no buffer was free for a record on its way out")                          \
     X(strays_passed, "segments passed on because another shard may have their connection")         \
     X(strays_dropped, "of these, dropped because that shard had too many waiting")                 \
+    X(tx_no_port, "segments from an address that no port has any more, dropped")                   \
     X(no_record_buffer, "times no buffer was free to open a record into")
 
 struct hg_shard_counters {
     HG_SHARD_COUNTERS(HG_COUNTER_FIELD)
 };
 
-/* All counter sets of the shard: shard, net, tcp, tls, ingest, store, test; returns how many (<= max).
- * Any thread; figures may be a moment old. */
+/* All counter sets of the shard: shard, net of the first port, net1 to net3 of the others, tcp, tls,
+ * ingest, store, test; returns how many (<= max). Any thread; figures may be a moment old. */
 unsigned hg_shard_counter_sets(const struct hg_shard *shard, struct hg_counter_set *sets,
                                unsigned max);
 

@@ -56,6 +56,15 @@ struct addr *addr_find(struct hg_net *net, const struct hg_ip *ip)
     return NULL;
 }
 
+bool hg_net_has(const struct hg_net *net, const struct hg_ip *ip)
+{
+    for (unsigned i = 0; i < net->n_addr; i++) {
+        if (net_ip_same(&net->addr[i].ip, ip))
+            return true;
+    }
+    return false;
+}
+
 const struct addr *addr_usable(struct hg_net *net, const struct hg_ip *ip)
 {
     struct addr *addr = addr_find(net, ip);

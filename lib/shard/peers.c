@@ -47,6 +47,7 @@ void peers_fence(void *arg, const char *volume)
  * addresses of ours that another host has. */
 struct learn_call {
     struct hg_call call;
+    unsigned port; /* the neighbour is on it */
     struct hg_neighbour neighbour;
 };
 
@@ -55,30 +56,36 @@ static void learn_run(struct hg_shard *sh, struct hg_call *call, hg_ns now)
     struct learn_call *l = HG_CONTAINER_OF(call, struct learn_call, call);
 
     if (l->neighbour.duplicate)
-        hg_net_duplicate(sh->net, &l->neighbour.ip, &l->neighbour.mac, now);
+        hg_net_duplicate(sh->nets[l->port], &l->neighbour.ip, &l->neighbour.mac, now);
     else
-        hg_net_learn(sh->net, &l->neighbour.ip, &l->neighbour.mac, now);
+        hg_net_learn(sh->nets[l->port], &l->neighbour.ip, &l->neighbour.mac, now);
     free(l);
 }
 
-static void tell(struct hg_shard *peer, const struct hg_neighbour *n)
+static void tell(struct hg_shard *peer, unsigned port, const struct hg_neighbour *n)
 {
     struct learn_call *l = calloc(1, sizeof *l);
 
     if (l == NULL)
         return;
-    *l = (struct learn_call){{learn_run}, *n};
+    *l = (struct learn_call){{learn_run}, port, *n};
     if (hg_shard_call(peer, &l->call) != 0)
         free(l);
 }
 
-void peers_share_neighbours(struct hg_shard *sh)
+static void share(struct hg_shard *sh, unsigned port)
 {
     struct hg_neighbour learnt[LEARNT_PER_TURN];
-    unsigned n = hg_net_learnt(sh->net, learnt, LEARNT_PER_TURN);
+    unsigned n = hg_net_learnt(sh->nets[port], learnt, LEARNT_PER_TURN);
 
     for (unsigned i = 0; i < n; i++)
         for (unsigned p = 0; p < sh->n_peers; p++)
             if (sh->peers[p] != sh)
-                tell(sh->peers[p], &learnt[i]);
+                tell(sh->peers[p], port, &learnt[i]);
+}
+
+void peers_share_neighbours(struct hg_shard *sh)
+{
+    for (unsigned port = 0; port < sh->cfg.n_ports; port++)
+        share(sh, port);
 }

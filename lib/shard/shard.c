@@ -21,24 +21,6 @@ static unsigned poll_calls(struct hg_shard *sh)
     return n;
 }
 
-static unsigned poll_rx(struct hg_shard *sh)
-{
-    struct rte_mbuf *pkts[HG_PORT_BURST];
-    struct hg_seg segs[HG_PORT_BURST];
-    unsigned total = 0;
-
-    for (unsigned i = 0; i < RX_BURSTS_PER_TURN; i++) {
-        uint16_t n = hg_port_rx(sh->cfg.port, (uint16_t)sh->cfg.id, pkts, HG_PORT_BURST);
-        unsigned n_segs = hg_net_input(sh->net, pkts, n, sh->now, segs);
-
-        hg_tcp_input(sh->tcp, segs, n_segs, sh->now);
-        total += n;
-        if (n < HG_PORT_BURST)
-            break;
-    }
-    return total;
-}
-
 static unsigned poll_events(struct hg_shard *sh)
 {
     struct hg_tcp_event ev[EVENTS_PER_TURN];
@@ -128,7 +110,7 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
 
     sh->now = now;
     work = poll_calls(sh);
-    work += poll_rx(sh);
+    work += nets_input(sh);
     work += strays_poll(sh);
     work += poll_events(sh);
     work += run_handshakes(sh);
@@ -138,10 +120,10 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
     work += run_ready(sh);
     work += run_timers(sh);
     hg_tcp_poll(sh->tcp, now);
-    hg_net_poll(sh->net, now);
+    nets_poll(sh);
     if (sh->n_peers > 1)
         peers_share_neighbours(sh);
-    hg_net_flush(sh->net);
+    nets_flush(sh);
     sh->count.turns++;
     return work;
 }
@@ -223,9 +205,9 @@ unsigned hg_shard_id(const struct hg_shard *sh)
 
 unsigned hg_shard_counter_sets(const struct hg_shard *sh, struct hg_counter_set *sets, unsigned max)
 {
-    const struct hg_counter_set all[] = {
-        {"shard", counter_desc, (const uint64_t *)&sh->count, HG_ARRAY_LEN(counter_desc)},
-        hg_net_counter_set(sh->net),
+    const struct hg_counter_set own = {"shard", counter_desc, (const uint64_t *)&sh->count,
+                                       HG_ARRAY_LEN(counter_desc)};
+    const struct hg_counter_set above[] = {
         hg_tcp_counter_set(sh->tcp),
         hg_tls_counter_set(sh->tls),
         hg_ingest_counter_set(sh->ingest),
@@ -233,8 +215,11 @@ unsigned hg_shard_counter_sets(const struct hg_shard *sh, struct hg_counter_set 
     };
     unsigned n = 0;
 
-    for (; n < max && n < HG_ARRAY_LEN(all); n++)
-        sets[n] = all[n];
+    if (n < max)
+        sets[n++] = own;
+    n += nets_counter_sets(sh, sets + n, max - n);
+    for (unsigned i = 0; n < max && i < HG_ARRAY_LEN(above); i++)
+        sets[n++] = above[i];
     if (sh->test != NULL && n < max)
         sets[n++] = hg_testsvc_counter_set(sh->test);
     return n;

@@ -104,20 +104,6 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
 
 /* ---- the stack ---- */
 
-static void env_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
-{
-    struct hg_shard *sh = arg;
-
-    hg_net_emit(sh->net, m, tx, now);
-}
-
-static uint16_t env_mtu(void *arg, const struct hg_flow *flow)
-{
-    const struct hg_shard *sh = arg;
-
-    return hg_net_mtu(sh->net, &flow->remote);
-}
-
 static int listen_on(struct hg_shard *sh, const struct listener *l, struct hg_err *err)
 {
     struct hg_ip any = {{0}};
@@ -157,20 +143,14 @@ static int make_listeners(struct hg_shard *sh, struct hg_err *err)
 
 static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 {
-    const struct hg_tcp_env env = {env_emit, env_mtu, sh,
+    const struct hg_tcp_env env = {nets_emit, nets_mtu, sh,
                                    sh->cfg.n_shards > 1 ? strays_pass : NULL};
-    int rc;
+    int rc = nets_create(sh, now, err);
 
-    sh->cfg.net.port = sh->cfg.port;
-    sh->cfg.net.queue = (uint16_t)sh->cfg.id;
-    sh->cfg.net.pool = sh->cfg.rx_pool;
-    rc = hg_net_create(&sh->cfg.net, now, &sh->net, err);
     if (rc != 0)
         return rc;
     sh->cfg.tcp.rcv_low = RCV_LOW;
-    sh->cfg.tcp.tso_max =
-        sh->cfg.port->tx_tso > TCP_HEADER_MOST ? sh->cfg.port->tx_tso - TCP_HEADER_MOST : 0;
-    sh->cfg.tcp.tso_bufs = sh->cfg.port->tx_tso_bufs;
+    nets_tso(sh, &sh->cfg.tcp);
     sh->cfg.tcp.hdr_pool = sh->hdr_pool;
     sh->cfg.tcp.clone_pool = sh->clone_pool;
     rc = hg_tcp_create(&sh->cfg.tcp, &env, now, &sh->tcp, err);
@@ -291,8 +271,7 @@ void hg_shard_destroy(struct hg_shard *sh)
     hg_tls_shard_destroy(sh->tls);
     if (sh->tcp != NULL)
         hg_tcp_destroy(sh->tcp);
-    if (sh->net != NULL)
-        hg_net_destroy(sh->net);
+    nets_destroy(sh);
     hg_testsvc_destroy(sh->test);
     free(sh->conns);
     hg_arena_destroy(sh->arena);

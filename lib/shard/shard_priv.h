@@ -32,8 +32,7 @@
 #include <rte_ring.h>
 #include <sys/queue.h>
 
-#define TCP_HEADER_MOST 60u /* with all options */
-#define RX_BURSTS_PER_TURN 4
+#define RX_BURSTS_PER_TURN 4 /* of each port */
 #define EVENTS_PER_TURN 128
 #define RUNS_PER_TURN 64
 #define RECORDS_PER_RUN 8
@@ -95,7 +94,7 @@ struct hg_shard {
     struct hg_shard_cfg cfg;
     struct hg_shard_counters count;
     hg_ns now;
-    struct hg_net *net;
+    struct hg_net *nets[HG_SHARD_PORTS_MAX]; /* of cfg.ports, in their order */
     struct hg_tcp *tcp;
     struct hg_tls_ctx *tls_ctx, *test_tls_ctx; /* the latter NULL without test services over TLS */
     struct listener listeners[LISTENERS_MAX];
@@ -164,6 +163,24 @@ void strays_destroy(struct hg_shard *sh);
 bool strays_pass(void *shard, const struct hg_seg *seg);
 /* Takes in what others passed; returns how many. */
 unsigned strays_poll(struct hg_shard *sh);
+
+/* nets.c: the ports of a shard below its one TCP. */
+/* What was made before a failure is the caller's to destroy. */
+int nets_create(struct hg_shard *sh, hg_ns now, struct hg_err *err);
+void nets_destroy(struct hg_shard *sh);
+/* What all ports can do with large segments; 0: TCP cuts them. */
+void nets_tso(const struct hg_shard *sh, struct hg_tcp_cfg *tcp);
+/* env.emit and env.mtu of TCP. */
+void nets_emit(void *shard, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now);
+uint16_t nets_mtu(void *shard, const struct hg_flow *flow);
+/* Receives from all ports; returns how many packets. */
+unsigned nets_input(struct hg_shard *sh);
+/* What is due by time, of all ports. */
+void nets_poll(struct hg_shard *sh);
+/* Sends what is queued. */
+void nets_flush(struct hg_shard *sh);
+/* One for each port; returns how many (<= max). */
+unsigned nets_counter_sets(const struct hg_shard *sh, struct hg_counter_set *sets, unsigned max);
 
 /* peers.c */
 void peers_fence(void *shard, const char *volume);

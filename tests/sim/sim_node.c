@@ -67,9 +67,10 @@ static void node_start(void)
     struct hg_shard_cfg cfg = {
         .n_shards = 1,
         .socket = SOCKET_ID_ANY,
-        .port = sim.node_wire[0],
-        .rx_pool = sim.pool,
-        .net = {.n_addrs = 1, .no_dad = true},
+        .ports = {{.port = sim.node_wire[0],
+                   .rx_pool = sim.pool,
+                   .net = {.n_addrs = 1, .no_dad = true}}},
+        .n_ports = 1,
         .tcp = {.rcv_buf = 256u << 10, .secret = {sim.seed, 2}},
         .tls = sim.server_tls,
         .store = {.batch_bytes = 256u << 10},
@@ -86,7 +87,7 @@ static void node_start(void)
     struct hg_err err = {""};
 
     must(hg_pool_open(sim.fault, DEVICES, &sim.store_pool, &err), &err, __LINE__);
-    cfg.net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000201), 24};
+    cfg.ports[0].net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000201), 24};
     cfg.pool = sim.store_pool;
     must(hg_shard_create(&cfg, sim.now, &sim.shard, &err), &err, __LINE__);
 }

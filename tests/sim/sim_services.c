@@ -73,9 +73,10 @@ static void shard_start(void)
     struct hg_shard_cfg cfg = {
         .n_shards = 1,
         .socket = SOCKET_ID_ANY,
-        .port = sim.node_wire[0],
-        .rx_pool = sim.pool,
-        .net = {.n_addrs = 1, .no_dad = true},
+        .ports = {{.port = sim.node_wire[0],
+                   .rx_pool = sim.pool,
+                   .net = {.n_addrs = 1, .no_dad = true}}},
+        .n_ports = 1,
         .tcp = {.rcv_buf = 64u << 10, .snd_buf = 128u << 10, .secret = {sim.seed, 2}},
         .tls = sim.tls,
         .test = {.svc = {.conns_max = 8}},
@@ -91,7 +92,7 @@ static void shard_start(void)
         must(hg_bdev_mem_open("mem", DEVICE_SIZE, &sim.devs[i], &err), &err, __LINE__);
     must(hg_pool_format(sim.devs, DEVICES, &geometry, false, &err), &err, __LINE__);
     must(hg_pool_open(sim.devs, DEVICES, &sim.store_pool, &err), &err, __LINE__);
-    cfg.net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000201), 24};
+    cfg.ports[0].net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000201), 24};
     cfg.pool = sim.store_pool;
     for (unsigned kind = 0; kind < HG_TESTSVC_KINDS; kind++)
         cfg.test.port[kind] = (uint16_t)(PORT_FIRST + kind);
