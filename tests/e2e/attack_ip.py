@@ -120,7 +120,7 @@ def cuts(a):
                  piece(bytes(32), src, dst, 0, True, 1))
         for packet in whole:
             for n in range(1, len(packet)):
-                a.send(packet[:n] if n > 0 else packet)
+                a.send(packet[:n])
     request = packets.arp(1, LIAR, PEER, bytes(6), a.node)
     for n in range(1, len(request)):
         a.wire.send(packets.BROADCAST, LIAR, ETH_ARP, request[:n])
