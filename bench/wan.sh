@@ -98,7 +98,7 @@ choose_second() {
 # headgate_command [OPTION...]: sets HEADGATE.
 headgate_command() {
     HEADGATE=("$HG_DAEMON" -c "$HG_TOP/config/test.ini" --set "port.vdev=net_tap0,iface=h0,mac=$HG_B_MAC"
-        --set "port.address=$HG_B_ADDR/24,$HG_B_ADDR6/64" --set "port.mtu=${MTU:-1500}" --set test.services=yes
+        --set "port.address=$HG_B_ADDR/24$ADDRESS6" --set "port.mtu=${MTU:-1500}" --set test.services=yes
         --set test.discard=9 --set test.http=8080 --set "eal.file-prefix=hg$HG_ID"
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key"
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" "${SETTINGS[@]}" "$@")
@@ -181,13 +181,13 @@ measure() {
     done <"$HG_DIR/made"
 }
 
-ONLY=few SELF=false ADDRESS=$HG_B_ADDR SETTINGS=() options=()
+ONLY=few SELF=false ADDRESS=$HG_B_ADDR ADDRESS6='' SETTINGS=() options=()
 while [ $# -gt 0 ]; do
     case $1 in
     --all) ONLY=all ;;
     --only) ONLY=${2:?--only needs a regular expression} && shift ;;
     --self) SELF=true ;;
-    --ipv6) ADDRESS=$HG_B_ADDR6 ;;
+    --ipv6) ADDRESS=$HG_B_ADDR6 ADDRESS6=,$HG_B_ADDR6/64 ;;
     --turns) TURNS=${2:?--turns needs a number} && shift ;;
     --set) SETTINGS+=(--set "${2:?--set needs SECTION.KEY=VALUE}") && shift ;;
     *) options+=("$1") ;;
