@@ -39,6 +39,7 @@ source_run() {
 }
 
 @test "a black hole above 1400 bytes: what the node sends gets through in smaller segments" {
+    requires curl
     path_up test mtu=1400,delay=5ms
     hg_in "$NS_A" curl -s -m 60 -o "$HG_DIR/body" "http://$HG_B_ADDR/20000000"
     [ "$(stat -c %s "$HG_DIR/body")" -eq 20000000 ]
