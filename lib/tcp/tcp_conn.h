@@ -148,7 +148,7 @@ struct hg_tcp_conn {
     uint8_t state;       /* enum tcp_state */
     uint8_t snd_wscale;  /* shift of the peer's window field */
     uint8_t rcv_wscale;  /* shift of ours */
-    uint8_t acks_due;    /* ACKs for out-of-order segments owed to a peer without SACK */
+    uint8_t acks_due;    /* out-of-order segments since the last ACK of its own */
     uint32_t flags;      /* TCP_F_* */
     uint32_t rcv_nxt;    /* RCV.NXT */
     uint32_t rcv_adv;    /* RCV.NXT + RCV.WND as advertised: right edge, never moves left */
@@ -179,6 +179,9 @@ struct hg_tcp_conn {
     uint8_t counted;                       /* 1: it is in them */
     uint8_t grant;                         /* enum tcp_grant */
     uint8_t quick_acks;                    /* that many ACKs are not delayed any more */
+    uint8_t gap_acks;                      /* sent at once for segments behind the gap at RCV.NXT */
+    uint8_t sack_news;                     /* blocks that changed since the last ACK, at most */
+    uint32_t gap_hi;                       /* end of the last out-of-order segment */
     uint32_t grant_base, grant_size;       /* unread bytes when it was given; for how many more */
     hg_ns grant_at;                        /* when that was, or it was last used */
     TAILQ_ENTRY(hg_tcp_conn) grant_link;   /* tcp->waiting, begun or granted */

@@ -89,11 +89,9 @@ static bool check_seq_slow(struct hg_tcp_conn *conn, struct tcp_seg *s)
 static void text_out_of_order(struct hg_tcp_conn *conn, struct tcp_seg *s)
 {
     conn->tcp->count.rx_ooo++;
-    tcp_ooo_add(conn, s);
     conn->ooo_segs++;
-    if (conn->acks_due < UINT8_MAX)
-        conn->acks_due++;
-    tcp_output_ack_now(conn); /* RFC 5681 4.2 */
+    tcp_output_ack_gap(conn, s);
+    tcp_ooo_add(conn, s);
 }
 
 /* Step 7. False: conn is gone. */
@@ -119,8 +117,10 @@ static bool process_text(struct hg_tcp_conn *conn, struct tcp_seg *s)
         return true;
     if (unlikely(conn->flags & TCP_F_RCV_RTT))
         tcp_space_sample(conn, s);
-    if (unlikely(held))
+    if (unlikely(held)) {
+        conn->gap_acks = 0;
         tcp_output_ack_now(conn); /* RFC 5681 4.2: it fills a gap */
+    }
     if (unlikely(held && !conn->ooo_bytes))
         tcp_output_quick_acks(conn);
     tcp_output_ack_policy(conn, len);

@@ -14,7 +14,14 @@
 #define CONN_SEGS 64           /* of these, per connection: the others get their share */
 #define RETRY_AFTER HG_MS(1)   /* when a packet pool was empty */
 #define QUICK_ACKS 16          /* as many as Linux sends */
+#define GAP_ACKS 3             /* the duplicates that start a repair (RFC 5681 3.2) */
+#define SACKS_HELD 44          /* segments one ACK may tell of: as many as Linux */
 #define LIMIT_PERIOD HG_SEC(1) /* of TCP_LIMITED_ACKS */
+
+static void out_of_mbufs(struct hg_tcp_conn *conn)
+{
+    tcp_timer_set(conn, TCP_T_RETRY, conn->tcp->now + RETRY_AFTER);
+}
 
 void tcp_output_want(struct hg_tcp_conn *conn)
 {
@@ -74,6 +81,47 @@ void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len)
     }
 }
 
+/* One ACK tells of three or four blocks. What it leaves out the peer takes for lost, so it goes before
+ * one block too many has changed. */
+static void keep_sacks_whole(struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    struct tcp_out out = {.seq = conn->snd_nxt};
+    unsigned most = conn->flags & TCP_F_TS ? 2 : 3; /* and one for a duplicate */
+
+    if (s->seq != conn->gap_hi || !conn->ooo_bytes || !conn->sack_news) {
+        if (conn->sack_news >= most && tcp_segment_send(conn, &out) < 0)
+            out_of_mbufs(conn);
+        conn->sack_news++;
+    }
+    conn->gap_hi = s->seq + s->len;
+}
+
+/* RFC 5681 4.2 asks for an ACK for each segment behind a gap. When the peer has got three it repairs,
+ * and with SACK one ACK tells of all that came since: the others wait a twentieth of the round-trip
+ * time, one tick at most (Linux: tcp_comp_sack_delay_ns). On short paths none waits. */
+void tcp_output_ack_gap(struct hg_tcp_conn *conn, const struct tcp_seg *s)
+{
+    hg_ns rtt = conn->rcv_rtt < conn->rtt.srtt ? conn->rcv_rtt : conn->rtt.srtt;
+    hg_ns until = conn->tcp->now + HG_WHEEL_TICK;
+    bool sack = conn->flags & TCP_F_SACK;
+
+    if (!conn->ooo_bytes)
+        conn->gap_acks = 0;
+    if (sack)
+        keep_sacks_whole(conn, s);
+    if (conn->acks_due < UINT8_MAX)
+        conn->acks_due++;
+    if (conn->gap_acks < GAP_ACKS) {
+        conn->gap_acks++;
+        tcp_output_ack_now(conn);
+    } else if (!sack || conn->acks_due > SACKS_HELD || rtt / 20 < HG_WHEEL_TICK) {
+        tcp_output_ack_now(conn);
+    } else if (!conn->deadline[TCP_T_DELACK] || conn->deadline[TCP_T_DELACK] > until) {
+        conn->flags |= TCP_F_ACK_DELAYED;
+        tcp_timer_set(conn, TCP_T_DELACK, until);
+    }
+}
+
 void tcp_output_consumed(struct hg_tcp_conn *conn)
 {
     uint32_t half = conn->tcp->cfg.rcv_buf / 2, segs = TCP_UPDATE_SEGS * conn->rcv_mss;
@@ -88,11 +136,6 @@ static bool may_send(const struct hg_tcp_conn *conn)
 {
     return conn->state >= TCP_ST_ESTABLISHED && conn->state != TCP_ST_TIME_WAIT &&
            conn->state != TCP_ST_FIN_WAIT_2;
-}
-
-static void out_of_mbufs(struct hg_tcp_conn *conn)
-{
-    tcp_timer_set(conn, TCP_T_RETRY, conn->tcp->now + RETRY_AFTER);
 }
 
 /* A segment with blk, which was sent before; false when a packet pool was empty. */

@@ -224,6 +224,8 @@ void tcp_output_ack_limited(struct hg_tcp_conn *conn, uint64_t *counter);
 /* RFC 9293 3.8.6.3, RFC 5681 4.2: decides when new in-order bytes are acknowledged; `len`: payload
  * of the segment that brought them. */
 void tcp_output_ack_policy(struct hg_tcp_conn *conn, uint32_t len);
+/* s has come, which is about to be kept behind a gap. */
+void tcp_output_ack_gap(struct hg_tcp_conn *conn, const struct tcp_seg *s);
 /* The peer's window is small now: the next ACKs are not delayed. */
 void tcp_output_quick_acks(struct hg_tcp_conn *conn);
 /* The service consumed data: is the window worth an update of its own? */

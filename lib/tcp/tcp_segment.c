@@ -170,6 +170,7 @@ int tcp_segment_send(struct hg_tcp_conn *conn, const struct tcp_out *out)
     h.wnd = window_field(conn);
     conn->flags &= ~(TCP_F_ACK_NOW | TCP_F_ACK_DELAYED | TCP_F_DSACK);
     conn->last_ack_sent = conn->rcv_nxt;
+    conn->sack_news = 0;
     tcp_timer_clear(conn, TCP_T_DELACK);
     conn->segs_out++;
     conn->bytes_sent += sent;

@@ -545,6 +545,71 @@ static void test_dup_acks_for_peers_without_sack(void)
     rig_fini(&rig);
 }
 
+/* Three ACKs for a gap start the peer's repair; over a long path one more tells of what follows. */
+static void test_sacks_wait_for_each_other_on_long_paths(void)
+{
+    rig_init(&rig, NULL);
+    rig.rtt = HG_MS(60);
+    rig_accept(&rig);
+    for (uint32_t i = 1; i <= 3; i++) {
+        data(1 + 500 * i, 500);
+        CU_ASSERT_EQUAL(rig_expect(&rig, TCP_ACK, 1, 1)->h.sack[0].hi - RIG_IRS, 501 + 500 * i);
+    }
+    for (uint32_t i = 4; i <= 20; i++)
+        data(1 + 500 * i, 500);
+    rig_expect_none(&rig);
+    rig_advance(&rig, HG_MS(3));
+    CU_ASSERT_EQUAL(rig_expect(&rig, TCP_ACK, 1, 1)->h.sack[0].hi - RIG_IRS, 10501);
+    rig_advance(&rig, HG_MS(100));
+    rig_expect_none(&rig);
+    data(10501, 500);
+    data(1, 500); /* fills the gap: at once */
+    rig_expect(&rig, TCP_ACK, 1, 11001);
+    rig_expect_none(&rig);
+    rig_fini(&rig);
+}
+
+static void test_sacks_do_not_wait_for_ever(void)
+{
+    unsigned told = 0;
+
+    rig_init(&rig, NULL);
+    rig.rtt = HG_MS(60);
+    rig_accept(&rig);
+    for (uint32_t i = 1; i <= 100; i++)
+        data(1 + 10 * i, 10); /* all at one time */
+    while (rig_take(&rig))
+        told++;
+    CU_ASSERT_EQUAL(told, 3 + 2); /* one for every 45 after the third */
+    rig_fini(&rig);
+}
+
+/* An ACK holds three blocks beside timestamps: each that changed must be in one. */
+static void test_no_changed_block_goes_untold(void)
+{
+    bool told[40] = {false};
+    const struct rig_out *o;
+
+    rig_init(&rig, NULL);
+    rig.rtt = HG_MS(60);
+    rig_accept(&rig);
+    data(501, 500);
+    for (uint32_t i = 1; i < HG_ARRAY_LEN(told); i++)
+        rig_in_only(&rig, (struct rig_in){.flags = TCP_ACK,
+                                          .seq = 1 + 1000 * i + (i == 1 ? 500 : 0),
+                                          .ack = 1,
+                                          .wnd = 60000,
+                                          .len = 500}); /* in one turn */
+    rig_poll(&rig);
+    rig_advance(&rig, HG_MS(3));
+    while ((o = rig_take(&rig)) != NULL)
+        for (unsigned b = 0; b < o->h.n_sack; b++)
+            told[(o->h.sack[b].hi - RIG_IRS) / 1000] = true;
+    for (uint32_t i = 2; i < HG_ARRAY_LEN(told); i++)
+        CU_ASSERT(told[i]);
+    rig_fini(&rig);
+}
+
 static void test_chained_and_shared_buffers(void)
 {
     /* A segment in three mbufs, the first with only the header, the last one shared. */
@@ -629,6 +694,9 @@ int main(void)
         {"PAWS after 24 days", test_paws_after_24_days},
         {"timestamp echo", test_timestamp_echo},
         {"duplicate ACKs without SACK", test_dup_acks_for_peers_without_sack},
+        {"SACKs wait for each other on long paths", test_sacks_wait_for_each_other_on_long_paths},
+        {"SACKs do not wait for ever", test_sacks_do_not_wait_for_ever},
+        {"no changed block goes untold", test_no_changed_block_goes_untold},
         {"chained and shared buffers", test_chained_and_shared_buffers},
         {"short and bad segments", test_short_and_bad_segments},
     };
