@@ -9,10 +9,15 @@
  * The slot is the time in units of 69 seconds, modulo 4: a cookie is good in its own slot and the
  * next. The MSS is an index into a table, rounded down. The MAC is SipHash over addresses, the
  * peer's ISN and everything the cookie says, under a key that belongs to the slot: guessing one
- * takes 2^25 segments on average, and what is gained is one connection with a handshake to do.
+ * takes 2^24 segments on average, and what is gained is one connection with a handshake to do.
  *
  * Window scale, SACK and ECN do not fit. They travel in the low six bits of our timestamp, which a
  * peer with timestamps echoes (as Linux does it); a peer without timestamps gets none of them.
+ *
+ * The SYN-ACK closes the window. One that is offered has to be kept, and nothing remembers to how many
+ * it was; the connection opens it as soon as it exists, if memory allows (tcp_budget.c). A peer whose
+ * ACK is lost asks for a window if it has something to send, and that brings the cookie back too, so
+ * the peer's ISN is looked for in two places.
  *
  * Each cookie makes one connection: those redeemed are remembered, as far as the table goes.
  *

@@ -211,11 +211,6 @@ static struct hg_tcp_conn *new_half_open(struct hg_tcp *tcp, const struct tcp_se
     return conn;
 }
 
-uint32_t tcp_open_cookie_window(const struct hg_tcp *tcp)
-{
-    return tcp->cfg.init_rcv_wnd < 65535 ? tcp->cfg.init_rcv_wnd : 65535; /* not scaled */
-}
-
 static void send_cookie(struct hg_tcp *tcp, const struct tcp_seg *s)
 {
     struct tcp_cookie cookie;
@@ -232,6 +227,25 @@ static void send_cookie(struct hg_tcp *tcp, const struct tcp_seg *s)
     tcp_segment_cookie(tcp, s, &cookie);
 }
 
+/* Whether s brings a cookie of ours back. A peer with data whose ACK was lost asks for a window, with
+ * the number before the ACK's and at most one old byte (RFC 1122 4.2.3.6): s is made that ACK then. */
+static bool is_cookie(struct hg_tcp *tcp, struct tcp_seg *s, struct tcp_cookie *cookie)
+{
+    struct tcp_hdr ack = s->h;
+
+    if (tcp_cookie_check(&tcp->cookies, s->flow, &ack, tcp->now, cookie))
+        return true;
+    ack.seq++;
+    if (s->len > 1 || s->h.flags & TCP_FIN ||
+        !tcp_cookie_check(&tcp->cookies, s->flow, &ack, tcp->now, cookie))
+        return false;
+    s->h.seq++;
+    s->seq++;
+    s->off += s->len;
+    s->len = 0;
+    return true;
+}
+
 /* The ACK that ends a handshake of which we kept nothing. False: it is not for a cookie. */
 static bool accept_cookie(struct hg_tcp *tcp, struct tcp_seg *s,
                           const struct tcp_listener *listener)
@@ -241,11 +255,9 @@ static bool accept_cookie(struct hg_tcp *tcp, struct tcp_seg *s,
 
     if (!tcp_cookie_expected(&tcp->cookies, tcp->now))
         return false;
-    if (!tcp_cookie_check(&tcp->cookies, s->flow, &s->h, tcp->now, &cookie)) {
+    if (!is_cookie(tcp, s, &cookie)) {
         tcp->count.syncookies_bad++;
-        /* Text may be the second segment behind a cookie whose ACK and first segment were lost:
-         * a reset would end what the first one, sent again, will begin. */
-        return s->len;
+        return false;
     }
     if (tcp->n_backlog >= tcp->cfg.accept_max) {
         tcp->count.accept_drop++;
@@ -265,7 +277,10 @@ static bool accept_cookie(struct hg_tcp *tcp, struct tcp_seg *s,
                                 .has = cookie.syn.has,
                                 .wscale = cookie.syn.wscale}};
     learn_syn(conn, &syn);
-    conn->rcv_adv = conn->rcv_nxt + tcp_open_cookie_window(tcp);
+    /* The SYN-ACK closed the window: the peer waits for one. Who gets none now is in the queue for
+     * memory, from established() on. */
+    if (tcp_segment_edge_gain(conn))
+        tcp_output_ack_now(conn);
     complete(conn, s);
     return true;
 }

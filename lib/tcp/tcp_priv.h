@@ -190,8 +190,6 @@ static inline void tcp_open_told(struct hg_tcp_conn *conn)
     conn->tcp->n_backlog -= conn->in_backlog;
     conn->in_backlog = false;
 }
-/* Bytes that a SYN-ACK without connection promises. */
-uint32_t tcp_open_cookie_window(const struct hg_tcp *tcp);
 
 /* ---- tcp_close.c ---- */
 

@@ -245,7 +245,7 @@ void tcp_segment_cookie(struct hg_tcp *tcp, const struct tcp_seg *s, const struc
         .wscale = tcp->rcv_wscale,
         .ts_val = tcp_cookie_ts(tcp->ts_now + c->ts_offset, c->ts_bits),
         .ts_ecr = s->h.ts_val,
-        .wnd = (uint16_t)tcp_open_cookie_window(tcp),
+        .wnd = 0, /* closed: tcp_cookie.h */
     };
 
     if (unlikely(!m))

@@ -123,8 +123,11 @@ challenges() {
     quiet tcp.syncookies_sent tcp.syncookies_ok tcp.conn_limit_drop tcp.half_open_drop
     hg_start flood ip netns exec "$NS" python3 "$HG_TOP/tests/e2e/attack.py" flood --count 60000 --rate 8000
     node_counts tcp.syncookies_sent 1000
+    probes=$(window_probes)
     connects 20
     hg_alive flood || hg_die "the flood ended before the connections were made"
+    # A cookie's SYN-ACK closes the window. If only a probe opened it, each connection would send one.
+    [ "$(window_probes)" -lt $((probes + 10)) ] || hg_die "$(($(window_probes) - probes)) windows asked for"
     moves 10 100000
     hg_wait_exit flood 60
     counters >"$HG_DIR/after"
@@ -135,6 +138,12 @@ challenges() {
     rose tcp.syncookies_sent 15000
     connects 20
     unharmed
+}
+
+# window_probes: how often the client's kernel has asked for a window, as its TcpExt counters say.
+window_probes() {
+    hg_in "$NS" awk '$1 == "TcpExt:" && !n { n = split($0, name); next }
+        $1 == "TcpExt:" { for (i = 2; i <= n; i++) if (name[i] == "TCPWinProbe") print $i }' /proc/net/netstat
 }
 
 # connects N: so many new connections of the kernel's, one after the other, have a line echoed.

@@ -260,17 +260,13 @@ static void start(struct sim *sim, uint64_t memory, struct end end[2])
     struct hg_err err = {""};
 
     for (unsigned h = 0; h < 2; h++) {
-        struct hg_tcp_cfg cfg = {
-            .conns_max = SOURCES + 8,
-            .no_cookies =
-                true, /* their first window is promised without memory: docs/ARCHITECTURE.md */
-            .half_open_max = 4096,
-            .rcv_low = 28u << 10,
-            .rcv_mem_max = h ? memory : 0,
-            .retries = 60,
-            .secret = {1, 2},
-            .hdr_pool = sim->hdr,
-            .clone_pool = sim->clone};
+        struct hg_tcp_cfg cfg = {.conns_max = SOURCES + 8,
+                                 .rcv_low = 28u << 10,
+                                 .rcv_mem_max = h ? memory : 0,
+                                 .retries = 60,
+                                 .secret = {1, 2},
+                                 .hdr_pool = sim->hdr,
+                                 .clone_pool = sim->clone};
         end[h] = (struct end){sim, h};
         struct hg_tcp_env env = {.emit = emit, .mtu = mtu, .arg = &end[h]};
         if (hg_tcp_create(&cfg, &env, sim->now, &sim->tcp[h], &err)) {

@@ -88,6 +88,18 @@ static void final_ack(void)
     in((struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 1000});
 }
 
+/* The handshake is done, nothing was read from it, and one ACK opens the window. */
+static void expect_accepted(void)
+{
+    rig.conn = rig_event(&rig, HG_TCP_EV_ACCEPTED);
+    const struct rig_out *o = rig_expect(&rig, TCP_ACK, 1, 1);
+    CU_ASSERT_EQUAL(o->len, 0);
+    CU_ASSERT(o->h.wnd > 0);
+    CU_ASSERT_EQUAL((uint32_t)o->h.wnd << rig.conn->rcv_wscale,
+                    rig.conn->rcv_adv - rig.conn->rcv_nxt);
+    rig_expect_none(&rig);
+}
+
 static void test_flood_does_not_shut_out(void)
 {
     struct hg_tcp_info info;
@@ -100,13 +112,14 @@ static void test_flood_does_not_shut_out(void)
     struct tcp_hdr h = syn();
     CU_ASSERT_EQUAL(h.has, TCP_HAS_MSS | TCP_HAS_SACK_OK | TCP_HAS_WSCALE | TCP_HAS_TS);
     CU_ASSERT_EQUAL(h.wscale, 5);
+    CU_ASSERT_EQUAL(h.wnd, 0);
     CU_ASSERT_EQUAL(hg_tcp_conns(rig.tcp), HALF_OPEN); /* no entry for any of them */
     for (uint32_t i = 0; i < 50000; i++) {
         flood(i);
         rig_skip(&rig);
     }
     final_ack();
-    rig.conn = rig_event(&rig, HG_TCP_EV_ACCEPTED);
+    expect_accepted();
     hg_tcp_conn_info(rig.conn, &info);
     CU_ASSERT_STRING_EQUAL(info.state, "ESTABLISHED");
     CU_ASSERT_EQUAL(info.snd_mss, RIG_MSS);
@@ -176,15 +189,63 @@ static void test_without_timestamps_only_the_mss_is_kept(void)
     rig_fini(&rig);
 }
 
-static void test_ack_with_data_is_enough(void)
+/* The first window is as much a promise as any other: it needs room, and those who wait get theirs in
+ * turn. */
+static void test_window_opens_when_there_is_memory(void)
+{
+    begin(&(struct hg_tcp_cfg){.conns_max = 16, .rcv_low = 16384});
+    CU_ASSERT_EQUAL(syn().wnd, 0);
+    rig.tcp->era[0].promised += 1u << 30; /* somebody else's */
+    final_ack();
+    rig.conn = rig_event(&rig, HG_TCP_EV_ACCEPTED);
+    rig_expect_none(&rig);
+    CU_ASSERT_EQUAL(rig.conn->grant, TCP_GRANT_WAITING);
+    CU_ASSERT_EQUAL(rig.conn->rcv_adv, rig.conn->rcv_nxt);
+    in((struct rig_in){.flags = TCP_ACK, .seq = 0, .ack = 1, .wnd = 1000}); /* it asks */
+    CU_ASSERT_EQUAL(rig_expect(&rig, TCP_ACK, 1, 1)->h.wnd, 0);
+    rig.tcp->era[0].promised -= 1u << 30;
+    rig_poll(&rig);
+    CU_ASSERT(rig_expect(&rig, TCP_ACK, 1, 1)->h.wnd > 0);
+    CU_ASSERT(rig.conn->rcv_adv - rig.conn->rcv_nxt >= 16384);
+    rig_fini(&rig);
+}
+
+/* The ACK was lost, and the peer has something to say: each kind of probe there is. */
+static void test_a_probe_is_enough(void)
+{
+    static const struct rig_in probes[] = {
+        {.flags = TCP_ACK, .seq = 0, .ack = 1, .wnd = 900},           /* Linux, and we */
+        {.flags = TCP_ACK, .seq = 0, .ack = 1, .wnd = 900, .len = 1}, /* with an old byte */
+        {.flags = TCP_ACK,
+         .seq = 1,
+         .ack = 1,
+         .wnd = 900,
+         .len = 1}, /* BSD: with the first new one */
+    };
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(probes); i++) {
+        begin(&(struct hg_tcp_cfg){.conns_max = 16});
+        syn();
+        in(probes[i]);
+        expect_accepted();
+        CU_ASSERT_EQUAL(rig.conn->snd_wnd, 900);
+        CU_ASSERT_EQUAL(rig_count(&rig, "syncookies_ok"), 1);
+        in((struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 900, .len = 400});
+        rig_event(&rig, HG_TCP_EV_READABLE);
+        rig_read(&rig, 1, 400);
+        rig_fini(&rig);
+    }
+}
+
+static void test_text_behind_a_closed_window_is_not_taken(void)
 {
     begin(&(struct hg_tcp_cfg){.conns_max = 16});
     syn();
-    /* The ACK is lost; of two data segments the second comes first, and is not answered by RST. */
-    in((struct rig_in){.flags = TCP_ACK, .seq = 401, .ack = 1, .wnd = 9, .len = 400});
-    rig_expect_none(&rig);
     in((struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 9, .len = 400});
-    rig.conn = rig_event(&rig, HG_TCP_EV_ACCEPTED | HG_TCP_EV_READABLE);
+    expect_accepted();
+    CU_ASSERT_EQUAL(hg_tcp_readable(rig.conn), 0);
+    in((struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 9, .len = 400});
+    rig_event(&rig, HG_TCP_EV_READABLE);
     rig_read(&rig, 1, 400);
     rig_fini(&rig);
 }
@@ -230,6 +291,13 @@ static void test_forged_acks_are_refused(void)
     in((struct rig_in){.flags = TCP_ACK, .seq = 2, .ack = 1, .wnd = 9}); /* another ISN */
     expect_refused(++bad);
     in((struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 9, .no_ts = true});
+    expect_refused(++bad);
+    /* The number before the ACK's is for probes alone. */
+    in((struct rig_in){.flags = TCP_ACK, .seq = 0, .ack = 1, .wnd = 9, .len = 2});
+    expect_refused(++bad);
+    in((struct rig_in){.flags = TCP_ACK | TCP_FIN, .seq = 0, .ack = 1, .wnd = 9});
+    expect_refused(++bad);
+    in((struct rig_in){.flags = TCP_ACK, .seq = UINT32_MAX, .ack = 1, .wnd = 9, .len = 1});
     expect_refused(++bad);
     final_ack();
     rig_event(&rig, HG_TCP_EV_ACCEPTED);
@@ -320,8 +388,8 @@ static void test_full_backlog_delays_a_handshake(void)
     rig_no_event(&rig);
     rig_expect_none(&rig);
     rig.tcp->n_backlog = 0;
-    in((struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 9, .len = 10});
-    rig.conn = rig_event(&rig, HG_TCP_EV_ACCEPTED | HG_TCP_EV_READABLE);
+    in((struct rig_in){.flags = TCP_ACK, .seq = 0, .ack = 1, .wnd = 9}); /* it asks for a window */
+    expect_accepted();
     CU_ASSERT_EQUAL(rig.tcp->n_backlog, 0);
     rig_fini(&rig);
 }
@@ -370,7 +438,9 @@ int main(int argc, char **argv)
         {"by default there is room in a flood", test_by_default_there_is_room_in_a_flood},
         {"an established connection goes on in a flood", test_established_goes_on_in_a_flood},
         {"without timestamps only the MSS is kept", test_without_timestamps_only_the_mss_is_kept},
-        {"an ACK with data is enough", test_ack_with_data_is_enough},
+        {"the window opens when there is memory for it", test_window_opens_when_there_is_memory},
+        {"a probe of the closed window is enough", test_a_probe_is_enough},
+        {"text behind a closed window is not taken", test_text_behind_a_closed_window_is_not_taken},
         {"forged ACKs are refused", test_forged_acks_are_refused},
         {"old cookies are refused", test_old_cookies_are_refused},
         {"none is taken when none was sent", test_none_is_taken_when_none_was_sent},
