@@ -18,6 +18,7 @@
 
 #define PORT 1500
 #define WRITE 16000 /* bytes per mbuf handed to hg_tcp_send() */
+#define ROOM (RTE_PKTMBUF_HEADROOM + 2048)
 
 struct row {
     const char *name;
@@ -96,10 +97,13 @@ static const struct row rows[] = {
      .bytes = 60000000,
      .rate_min = 9000000,
      .rto_max = 1},
+    /* Nothing is paced, so slow start overflows the queue at 1.37 MB, half of what the path and the
+     * queue take; CUBIC is back there 8.9 s later (RFC 9438 4.2: K for 944 segments), after the end
+     * of this transfer. The mean of its curve until then is 60 MB/s. */
     {.name = "queue of a tenth of the path, 1 Gbit/s, 20 ms",
      .link = {.delay = HG_MS(10), .rate = 125000000, .queue_bytes = 250000},
      .bytes = 400000000,
-     .rate_min = 35000000, /* bursts of slow start overflow it at a third of the path */
+     .rate_min = 57000000,
      .rto_max = 1},
     {.name = "queue of twice the path, 50 Mbit/s, 20 ms",
      .link = {.delay = HG_MS(10), .rate = 6250000, .queue_bytes = 250000},
@@ -155,7 +159,7 @@ struct sim {
     struct net_model net;
     struct hg_tcp *tcp[2];
     struct hg_tcp_conn *conn[2];
-    struct rte_mempool *hdr, *clone, *data;
+    struct rte_mempool *hdr, *clone, *data, *rx;
     hg_ns now, ramp_at; /* when `ramp` bytes had come */
     uint64_t sent, got;
 };
@@ -209,8 +213,15 @@ static void deliver(struct sim *sim, unsigned host)
     struct net_packet p;
     unsigned n = 0;
 
-    while (n < HG_ARRAY_LEN(segs) && net_model_receive(&sim->net, host, sim->now, &p))
-        segs[n++] = (struct hg_seg){.kind = HG_SEG_TCP, .m = p.m, .flow = p.flow, .ecn = p.ecn};
+    while (n < HG_ARRAY_LEN(segs) && net_model_receive(&sim->net, host, sim->now, &p)) {
+        /* As a NIC does it: into one buffer of its own. Parts of the sender's would count as a whole
+         * one each, eleven times what they carry. */
+        struct rte_mbuf *m = rte_pktmbuf_copy(p.m, sim->rx, 0, UINT32_MAX);
+        rte_pktmbuf_free(p.m);
+        if (!m)
+            abort();
+        segs[n++] = (struct hg_seg){.kind = HG_SEG_TCP, .m = m, .flow = p.flow, .ecn = p.ecn};
+    }
     hg_tcp_input(sim->tcp[host], segs, n, sim->now);
 }
 
@@ -264,11 +275,7 @@ static void start(struct sim *sim, const struct row *row, struct end end[2])
                                  .snd_buf = row->buf,
                                  .secret = {1, 2},
                                  .hdr_pool = sim->hdr,
-                                 .clone_pool = sim->clone,
-                                 /* The network hands on parts of the sender's large buffers, and
-                                  * each counts as a whole buffer: that must not be what limits. */
-                                 .rcv_mem_max = 1u << 30,
-                                 .ooo_conn_max = 768u << 20};
+                                 .clone_pool = sim->clone};
         end[h] = (struct end){sim, h};
         struct hg_tcp_env env = {.emit = emit, .mtu = mtu, .arg = &end[h]};
         if (hg_tcp_create(&cfg, &env, sim->now, &sim->tcp[h], &err)) {
@@ -318,7 +325,7 @@ static bool run(const struct sim *pools, const struct row *row, uint64_t seed, b
     hg_tcp_destroy(sim.tcp[1]);
     net_model_fini(&sim.net);
     if (rte_mempool_in_use_count(sim.hdr) || rte_mempool_in_use_count(sim.clone) ||
-        rte_mempool_in_use_count(sim.data)) {
+        rte_mempool_in_use_count(sim.data) || rte_mempool_in_use_count(sim.rx)) {
         printf("FAILED %s: mbufs are missing\n", row->name);
         ok = false;
     }
@@ -362,7 +369,8 @@ int main(int argc, char **argv)
     }
     struct sim pools = {.hdr = make_pool("hdr", 32767, RTE_PKTMBUF_HEADROOM + 64),
                         .clone = make_pool("clone", 32767, 0),
-                        .data = make_pool("data", 4095, RTE_PKTMBUF_HEADROOM + WRITE)};
+                        .data = make_pool("data", 4095, RTE_PKTMBUF_HEADROOM + WRITE),
+                        .rx = make_pool("rx", 16383, ROOM)};
     for (unsigned i = 0; i < HG_ARRAY_LEN(rows); i++)
         failed += !run(&pools, &rows[i], seed, verbose);
     printf("sim_tcp_goodput: seed %lu, %u of %zu failed\n", seed, failed, HG_ARRAY_LEN(rows));
