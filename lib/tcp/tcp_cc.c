@@ -63,6 +63,7 @@ void tcp_cc_timeout(struct tcp_cc *cc, uint32_t flight, uint32_t mss, bool first
 {
     if (first)
         cc->ssthresh = cc->ops->reduce(cc, flight, mss);
+    cc->ops->timeout(cc);
     cc->cwnd = mss;
     cc->acked = 0;
     cc->phase = TCP_CC_LOSS;

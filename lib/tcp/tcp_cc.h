@@ -16,7 +16,7 @@
 
 enum tcp_cc_phase { TCP_CC_OPEN, TCP_CC_CWR, TCP_CC_RECOVERY, TCP_CC_LOSS };
 
-#define TCP_CC_STATE 48 /* bytes of an algorithm's own state */
+#define TCP_CC_STATE 64 /* bytes of an algorithm's own state */
 
 struct tcp_cc_ops;
 
@@ -52,6 +52,8 @@ struct tcp_cc_ops {
     void (*avoid)(struct tcp_cc *cc, const struct tcp_cc_ack *ack);
     /* Congestion with so many bytes on their way: the new ssthresh. */
     uint32_t (*reduce)(struct tcp_cc *cc, uint32_t flight, uint32_t mss);
+    /* The retransmission timer expired, after reduce() if that was due. */
+    void (*timeout)(struct tcp_cc *cc);
     /* Nothing was sent for this long. */
     void (*idle)(struct tcp_cc *cc, hg_ns time);
     /* The last reduction was a mistake. */

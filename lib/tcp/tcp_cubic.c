@@ -16,9 +16,13 @@
 struct cubic {
     hg_ns epoch; /* begin of this congestion avoidance; 0: not begun */
     double w_max;
-    double k;     /* seconds from the epoch until W_cubic is w_max */
-    double w_est; /* Reno's window */
-    double w_max_before, cwnd_prior;
+    double k;          /* seconds from the epoch until W_cubic is w_max */
+    double w_est;      /* Reno's window */
+    double cwnd_prior; /* when it was last reduced */
+    struct {
+        hg_ns epoch;
+        float w_max, k, w_est, cwnd_prior;
+    } before; /* the last reduction: 4.9 */
 };
 _Static_assert(sizeof(struct cubic) <= TCP_CC_STATE, "fits its place");
 
@@ -42,7 +46,8 @@ static void begin_epoch(struct tcp_cc *cc, hg_ns now, double cwnd)
     if (cwnd < cu->w_max) {
         cu->k = cbrt((cu->w_max - cwnd) / C);
     } else {
-        cu->k = 0; /* 4.8: after slow start without a loss there is no plateau to return to */
+        cu->k =
+            0; /* 4.8, 4.10: no plateau to return to after a time-out, or the first slow start */
         cu->w_max = cwnd;
     }
 }
@@ -84,11 +89,24 @@ static uint32_t reduce(struct tcp_cc *cc, uint32_t flight, uint32_t mss)
     uint32_t used = flight < cc->cwnd ? flight : cc->cwnd;
     uint32_t ssthresh = (uint32_t)(used * BETA);
 
+    cu->before.epoch = cu->epoch;
+    cu->before.w_max = (float)cu->w_max;
+    cu->before.k = (float)cu->k;
+    cu->before.w_est = (float)cu->w_est;
+    cu->before.cwnd_prior = (float)cu->cwnd_prior;
     cu->epoch = 0;
-    cu->w_max_before = cu->w_max;
     cu->cwnd_prior = cwnd;
     cu->w_max = cwnd < cu->w_max ? cwnd * (1 + BETA) / 2 : cwnd; /* fast convergence */
     return ssthresh > 2 * mss ? ssthresh : 2 * mss;
+}
+
+/* 4.8: W_max is the window at which congestion avoidance begins again, and K is 0. */
+static void timeout(struct tcp_cc *cc)
+{
+    struct cubic *cu = cubic_of(cc);
+
+    cu->epoch = 0;
+    cu->w_max = 0;
 }
 
 /* RFC 9438 5.8: time in which nothing was sent does not count. */
@@ -100,12 +118,16 @@ static void idle(struct tcp_cc *cc, hg_ns time)
         cu->epoch += time;
 }
 
+/* 4.9: the curve goes on where it was. */
 static void undo(struct tcp_cc *cc)
 {
     struct cubic *cu = cubic_of(cc);
 
-    cu->w_max = cu->w_max_before;
-    cu->epoch = 0;
+    cu->epoch = cu->before.epoch;
+    cu->w_max = (double)cu->before.w_max;
+    cu->k = (double)cu->before.k;
+    cu->w_est = (double)cu->before.w_est;
+    cu->cwnd_prior = (double)cu->before.cwnd_prior;
 }
 
 const struct tcp_cc_ops tcp_cc_cubic = {
@@ -113,6 +135,7 @@ const struct tcp_cc_ops tcp_cc_cubic = {
     .init = init,
     .avoid = avoid,
     .reduce = reduce,
+    .timeout = timeout,
     .idle = idle,
     .undo = undo,
 };

@@ -22,6 +22,11 @@ static uint32_t reduce(struct tcp_cc *cc, uint32_t flight, uint32_t mss)
     return flight / 2 > 2 * mss ? flight / 2 : 2 * mss;
 }
 
+static void timeout(struct tcp_cc *cc)
+{
+    (void)cc;
+}
+
 static void idle(struct tcp_cc *cc, hg_ns time)
 {
     (void)cc;
@@ -38,6 +43,7 @@ const struct tcp_cc_ops tcp_cc_newreno = {
     .init = init,
     .avoid = avoid,
     .reduce = reduce,
+    .timeout = timeout,
     .idle = idle,
     .undo = undo,
 };

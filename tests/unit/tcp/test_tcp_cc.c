@@ -158,6 +158,48 @@ static void test_cubic_reduces_to_seven_tenths_and_returns(void)
     CU_ASSERT(cc.cwnd > 1005 * MSS && cc.cwnd < 1030 * MSS);
 }
 
+/* 4.8: after a time-out there is no plateau: K is 0, and W_max where congestion avoidance began. */
+static void test_cubic_after_a_timeout(void)
+{
+    struct tcp_cc cc;
+
+    cubic(&cc, 1000);
+    tcp_cc_timeout(&cc, cc.cwnd, MSS, true);
+    CU_ASSERT_EQUAL(cc.ssthresh, 700 * MSS);
+    recovered(&cc); /* slow start */
+    round_trips(&cc, HG_SEC(1), HG_SEC(5));
+    CU_ASSERT(cc.cwnd > 720 * MSS && cc.cwnd < 740 * MSS); /* 700 + 0.4 * 4^3 = 726 */
+
+    cubic(&cc, 1000); /* the same when a recovery came before it */
+    lose(&cc);
+    tcp_cc_timeout(&cc, cc.cwnd, MSS, false);
+    recovered(&cc);
+    round_trips(&cc, HG_SEC(1), HG_SEC(5));
+    CU_ASSERT(cc.cwnd > 720 * MSS && cc.cwnd < 740 * MSS);
+}
+
+/* 4.9: as if nothing had been, in every part of the curve. */
+static void test_cubic_goes_on_after_a_mistake(void)
+{
+    for (unsigned s = 2; s < 16; s += 3) {
+        struct tcp_cc a, b;
+        cubic(&a, 1000);
+        lose(&a);
+        recovered(&a);
+        hg_ns now = round_trips(&a, HG_SEC(1), HG_SEC(s));
+        b = a;
+        lose(&b);
+        tcp_cc_timeout(&b, b.cwnd, MSS, false);
+        b.ops->undo(&b);
+        b.cwnd = a.cwnd;
+        b.ssthresh = a.ssthresh;
+        b.phase = TCP_CC_OPEN;
+        round_trips(&a, now, now + HG_SEC(2));
+        round_trips(&b, now, now + HG_SEC(2));
+        CU_ASSERT(a.cwnd < b.cwnd + MSS / 10 && b.cwnd < a.cwnd + MSS / 10);
+    }
+}
+
 static void test_cubic_is_no_slower_than_reno(void)
 {
     struct tcp_cc cc;
@@ -442,6 +484,8 @@ int main(void)
         {"reduction", test_reduction},
         {"time-out", test_timeout},
         {"CUBIC: 0.7, and back at W_max after K", test_cubic_reduces_to_seven_tenths_and_returns},
+        {"CUBIC: after a time-out", test_cubic_after_a_timeout},
+        {"CUBIC: goes on after a mistake", test_cubic_goes_on_after_a_mistake},
         {"CUBIC: no slower than Reno", test_cubic_is_no_slower_than_reno},
         {"CUBIC: fast convergence", test_cubic_converges_fast},
         {"CUBIC: idle time does not count", test_cubic_idle_time_does_not_count},
