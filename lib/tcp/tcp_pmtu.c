@@ -12,15 +12,18 @@
 #define SEARCH_STEP 16u        /* a search ends when less is to be gained */
 #define SEARCH_AFTER HG_SEC(2) /* a black hole was left: the connection runs again first */
 #define PROBE_FLIGHT 8u        /* segments' worth of window and data that a probe needs */
+#define PROBES_MAX 3u          /* RFC 8899 5.1.2: MAX_PROBES */
 
 static unsigned headers(const struct hg_ip *remote)
 {
     return hg_ip_is_v4(remote) ? 40 : 60;
 }
 
-static unsigned place_of(const struct hg_tcp *tcp, const struct hg_ip *remote)
+static unsigned place_of(const struct hg_tcp *tcp, const struct hg_flow *flow)
 {
-    return tcp_siphash(tcp->cfg.secret, remote, sizeof *remote) % TCP_PMTU_CACHE;
+    const struct hg_ip pair[2] = {flow->local, flow->remote};
+
+    return tcp_siphash(tcp->cfg.secret, pair, sizeof pair) % TCP_PMTU_CACHE;
 }
 
 uint16_t tcp_pmtu_get(const struct hg_tcp *tcp, const struct hg_flow *flow)
@@ -30,18 +33,20 @@ uint16_t tcp_pmtu_get(const struct hg_tcp *tcp, const struct hg_flow *flow)
 
     if (!tcp->n_pmtu)
         return mtu;
-    e = &tcp->pmtu[place_of(tcp, &flow->remote)];
-    return e->expires > tcp->now && e->mtu < mtu && hg_ip_equal(&e->remote, &flow->remote) ? e->mtu
-                                                                                           : mtu;
+    e = &tcp->pmtu[place_of(tcp, flow)];
+    bool known = e->expires > tcp->now && hg_ip_equal(&e->remote, &flow->remote) &&
+                 hg_ip_equal(&e->local, &flow->local);
+    return known && e->mtu < mtu ? e->mtu : mtu;
 }
 
 static void remember(struct hg_tcp_conn *conn)
 {
     struct hg_tcp *tcp = conn->tcp;
-    struct tcp_pmtu_entry *e = &tcp->pmtu[place_of(tcp, &conn->flow.remote)];
+    struct tcp_pmtu_entry *e = &tcp->pmtu[place_of(tcp, &conn->flow)];
 
     tcp->n_pmtu += !e->expires;
-    *e = (struct tcp_pmtu_entry){.remote = conn->flow.remote,
+    *e = (struct tcp_pmtu_entry){.local = conn->flow.local,
+                                 .remote = conn->flow.remote,
                                  .expires = tcp->now + TCP_PMTU_RAISE,
                                  .mtu = (uint16_t)(conn->snd_mss + headers(&conn->flow.remote))};
 }
@@ -52,8 +57,9 @@ static void shrink(struct hg_tcp_conn *conn, uint32_t mss, hg_ns next)
     struct tcp_pmtu *p = &conn->pmtu;
 
     if (!p->high)
-        p->high = (uint16_t)conn->snd_mss;
-    p->probe = 0;
+        p->top = (uint16_t)conn->snd_mss;
+    p->high = p->top;
+    p->probe = p->fails = 0;
     p->next = conn->tcp->now + next;
     tcp_trace(conn, TCP_TR_MSS, conn->snd_mss, mss);
     conn->snd_mss = mss;
@@ -78,15 +84,40 @@ void tcp_pmtu_too_big(struct hg_tcp_conn *conn, uint16_t mtu)
     tcp_output_want(conn);
 }
 
+/* The search goes on below `high`, or is over. */
+static void search_on(struct hg_tcp_conn *conn, uint32_t high)
+{
+    struct tcp_pmtu *p = &conn->pmtu;
+
+    p->probe = p->fails = 0;
+    p->high = (uint16_t)high;
+    if (high >= conn->snd_mss + SEARCH_STEP)
+        return;
+    remember(conn);
+    p->high = conn->snd_mss < p->top ? p->top : 0;
+    p->next = conn->tcp->now + TCP_PMTU_RAISE;
+}
+
+/* The probe was lost, or what it carried went again so that nobody will know. */
+static void probe_failed(struct hg_tcp_conn *conn)
+{
+    struct tcp_pmtu *p = &conn->pmtu;
+
+    if (++p->fails >= PROBES_MAX)
+        search_on(conn, p->probe - 1u);
+    p->probe = 0;
+}
+
 void tcp_pmtu_timeout(struct hg_tcp_conn *conn)
 {
     unsigned head = headers(&conn->flow.remote);
     bool full = conn->snd_nxt - conn->snd_una >= tcp_mss(conn);
     uint32_t mss = conn->snd_mss;
 
-    if (conn->pmtu.probe) {
-        conn->pmtu.high = conn->pmtu.probe - 1;
-        conn->pmtu.probe = 0;
+    if (conn->pmtu.probe) { /* all stands still: that says little of the probe (RFC 4821 7.6.2) */
+        probe_failed(conn);
+        if (conn->pmtu.next < conn->tcp->now + SEARCH_AFTER)
+            conn->pmtu.next = conn->tcp->now + SEARCH_AFTER;
     }
     if (conn->tries < BLACK_HOLE_TRIES || !full)
         return;
@@ -101,18 +132,6 @@ void tcp_pmtu_timeout(struct hg_tcp_conn *conn)
     shrink(conn, mss, SEARCH_AFTER);
     if (conn->undo.armed) /* what the time-outs took for congestion */
         conn->cc.ssthresh = conn->undo.ssthresh;
-}
-
-static void search_on(struct hg_tcp_conn *conn, uint32_t high)
-{
-    struct tcp_pmtu *p = &conn->pmtu;
-
-    p->probe = 0;
-    p->high = (uint16_t)high;
-    if (high < conn->snd_mss + SEARCH_STEP) {
-        p->high = 0; /* found; the entry of the address ages, the connection keeps its size */
-        remember(conn);
-    }
 }
 
 void tcp_pmtu_acked(struct hg_tcp_conn *conn)
@@ -137,7 +156,7 @@ uint32_t tcp_pmtu_lost(struct hg_tcp_conn *conn)
         return conn->sent.lost;
     uint32_t excused = tcp_sent_lost_in(&conn->sent, p->excused);
     if (excused && p->probe)
-        search_on(conn, p->probe - 1u);
+        probe_failed(conn);
     return conn->sent.lost - excused;
 }
 
@@ -146,13 +165,15 @@ void tcp_pmtu_sent_again(struct hg_tcp_conn *conn, struct tcp_block blk)
     const struct tcp_pmtu *p = &conn->pmtu;
 
     if (p->probe && seq_lt(blk.lo, p->excused.hi) && seq_gt(blk.hi, p->excused.lo))
-        search_on(conn, p->probe - 1u);
+        probe_failed(conn);
 }
 
 uint32_t tcp_pmtu_probe_len(const struct hg_tcp_conn *conn, uint32_t unsent)
 {
     const struct tcp_pmtu *p = &conn->pmtu;
-    uint32_t size = (conn->snd_mss + p->high + 1) / 2, options = conn->snd_mss - tcp_mss(conn);
+    uint32_t options = conn->snd_mss - tcp_mss(conn);
+    /* An outage looks like a black hole, too: the largest size first. */
+    uint32_t size = p->high == p->top ? p->top : (conn->snd_mss + p->high + 1) / 2;
 
     if (likely(!p->high) || p->probe || conn->tcp->now < p->next || conn->cc.phase != TCP_CC_OPEN ||
         conn->sent.lost || p->excused.lo != p->excused.hi)

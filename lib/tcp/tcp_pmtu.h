@@ -6,10 +6,12 @@
  *                          after TCP_PMTU_RAISE
  *   black hole             full segments time out again and again and nobody says why: down to a
  *                          size that every path should take, then up by probing
- *   probe                  one segment of new data that is larger than the others. Acknowledged: that
- *                          is the size. Lost: it is too large, which is no sign of congestion
+ *   probe                  one segment of new data that is larger than the others, of the largest size at
+ *                          first, then by bisection. Acknowledged: that is the size. Lost for the third
+ *                          time: it is too large; a loss may be chance, but is never taken for congestion
  *
- * A size found is remembered for the remote address, so that the next connection begins with it, and
+ * A search that ended below the largest size begins again after TCP_PMTU_RAISE. A size found is
+ * remembered for the pair of addresses, so that the next connection begins with it, and
  * offers it as MSS: a peer whose own packets vanish on such a path finds itself cured when it
  * connects again, although it may not look for black holes itself.
  *
@@ -25,19 +27,21 @@
 #include <stdbool.h>
 
 #define TCP_PMTU_RAISE HG_SEC(600) /* RFC 1191 6.3, RFC 8899 5.1.1 */
-#define TCP_PMTU_CACHE 256u        /* remembered addresses */
+#define TCP_PMTU_CACHE 256u        /* remembered pairs of addresses */
 
 struct tcp_pmtu {
     hg_ns next;               /* no probe before then */
     struct tcp_block excused; /* sequence numbers; empty: none */
     uint16_t high;            /* largest segment worth trying, as snd_mss counts; 0: no search */
     uint16_t probe;           /* size of the probe on its way; 0: none */
+    uint16_t top;             /* largest segment that both ends take; with `high` */
+    uint8_t fails;            /* probes of the size in question that were lost */
 };
 
-/* What is known of one address. */
+/* What is known of one pair of addresses. */
 struct tcp_pmtu_entry {
-    struct hg_ip remote;
-    hg_ns expires; /* 0: empty */
+    struct hg_ip local, remote; /* routes, and ports, may differ by either */
+    hg_ns expires;              /* 0: empty */
     uint16_t mtu;
 };
 
