@@ -14,7 +14,7 @@ static bool has_unsent(const struct hg_tcp_conn *conn)
 
 static void window_changed(struct hg_tcp_conn *conn, uint32_t wnd)
 {
-    bool opened = wnd > conn->snd_wnd;
+    bool opened = wnd > conn->snd_wnd, was_closed = !conn->snd_wnd;
 
     if (!wnd)
         tcp_trace(conn, TCP_TR_PEER_WND_CLOSED, conn->snd_nxt - conn->snd_una, 0);
@@ -25,6 +25,8 @@ static void window_changed(struct hg_tcp_conn *conn, uint32_t wnd)
         conn->snd_wnd_max = wnd;
     if (!opened)
         return;
+    if (was_closed)
+        tcp_loss_window_opened(conn);
     if (conn->flags & TCP_F_PERSIST) {
         /* What does not fit yet starts the probing again, from a short interval. */
         conn->flags &= ~TCP_F_PERSIST;

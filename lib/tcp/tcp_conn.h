@@ -140,6 +140,7 @@ struct tcp_undo {
     bool resent;             /* `again` and `stamp` count */
     bool judged;             /* the echo that tells came: nothing was in vain */
     bool timeout;            /* a time-out was part of it */
+    bool hystart_done;       /* before */
 };
 
 struct hg_tcp_conn {

@@ -42,6 +42,7 @@ static void begin_episode(struct hg_tcp_conn *conn)
 {
     conn->undo = (struct tcp_undo){.cwnd = conn->cc.cwnd,
                                    .ssthresh = conn->cc.ssthresh,
+                                   .hystart_done = conn->cc.hystart.done,
                                    .marker = conn->snd_una,
                                    .armed = true};
     conn->cc.recover = conn->snd_nxt;
@@ -75,9 +76,10 @@ static void end_episode(struct hg_tcp_conn *conn)
 }
 
 /* Nothing was lost: RFC 3522, and RFC 2883 with every retransmission reported as a duplicate. */
-static void undo_episode(struct hg_tcp_conn *conn)
+static void undo_episode(struct hg_tcp_conn *conn, uint32_t acked)
 {
     struct tcp_cc *cc = &conn->cc;
+    uint32_t first = tcp_cc_initial_window(tcp_mss(conn));
 
     conn->tcp->count.spurious_recoveries++;
     if (!conn->undo.timeout) { /* else the path stood still, which is no reordering */
@@ -85,25 +87,30 @@ static void undo_episode(struct hg_tcp_conn *conn)
         conn->tcp->count.reordering_seen++;
         conn->reorderings++;
     }
-    if (cc->cwnd < conn->undo.cwnd)
-        cc->cwnd = conn->undo.cwnd;
-    cc->ssthresh = conn->undo.ssthresh;
-    cc->ops->undo(cc);
-    tcp_trace(conn, TCP_TR_UNDONE, cc->cwnd, cc->ssthresh);
+    tcp_sent_forgive(&conn->sent);
     cc->phase = TCP_CC_OPEN;
     cc->dupacks = 0;
+    /* RFC 4015 3: from what is on its way back to the window before by slow start, not at once: much
+     * of it may have been acknowledged meanwhile, and would leave in one burst. */
+    uint32_t wnd = tcp_loss_pipe(conn) + (acked < first ? acked : first);
+    wnd = wnd < conn->undo.cwnd ? wnd : conn->undo.cwnd;
+    cc->cwnd = cc->cwnd > wnd ? cc->cwnd : wnd;
+    cc->ssthresh = conn->undo.ssthresh > conn->undo.cwnd ? conn->undo.ssthresh : conn->undo.cwnd;
+    cc->hystart.done = conn->undo.hystart_done;
+    cc->ops->undo(cc);
+    tcp_trace(conn, TCP_TR_UNDONE, cc->cwnd, cc->ssthresh);
     conn->undo.armed = false;
     conn->flags &= ~TCP_F_FORCE_RTX;
     conn->rtt.shift = 0;
-    tcp_sent_forgive(&conn->sent);
 }
 
-static void check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
+/* True when the last episode was for nothing, and the window is set. */
+static bool check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
 {
     struct tcp_undo *undo = &conn->undo;
 
     if (!undo->armed || !undo->resent)
-        return;
+        return false;
     /* What the network doubled before, or a probe afterwards, is no copy made by this episode. */
     if (ev->dsack && seq_gt(ev->dsack_end, undo->marker) && seq_le(ev->dsack_end, undo->end))
         undo->again -= ev->dsack < undo->again ? ev->dsack : undo->again;
@@ -111,8 +118,10 @@ static void check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
     bool tells = ev->acked && !undo->judged && conn->cc.phase != TCP_CC_OPEN;
     bool first_copy = tells && ev->has_echo && seq_lt(ev->echo, undo->stamp);
     undo->judged |= tells;
-    if (!undo->again || first_copy)
-        undo_episode(conn);
+    if (undo->again && !first_copy)
+        return false;
+    undo_episode(conn, ev->acked);
+    return true;
 }
 
 /* ---- what is lost ---- */
@@ -352,12 +361,13 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
     conn->dsacks += ev->dsack != 0;
     conn->ce_echoes += ev->ece;
     measure_rtt(conn, ev, rtt);
+    tcp_rack_round(&conn->rack, conn->snd_una);
     if (ev->dsack)
-        tcp_rack_dsack(&conn->rack, conn->snd_una, conn->snd_nxt);
+        tcp_rack_dsack(&conn->rack, conn->snd_nxt);
     probe_answered(conn, ev);
     if (ev->ece)
         conn->undo.armed = false;
-    check_undo(conn, ev);
+    bool undone = check_undo(conn, ev);
     bool ended = cc->phase != TCP_CC_OPEN && ev->acked && seq_ge(conn->snd_una, cc->recover);
     if (ended)
         end_episode(conn);
@@ -369,8 +379,20 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
         conn->tcp->count.ecn_reductions++;
         reduce(conn, TCP_CC_CWR);
     }
-    if (!ended || cc->phase != TCP_CC_OPEN) /* what recovery itself had delivered earns nothing */
+    if (!undone &&
+        (!ended || cc->phase != TCP_CC_OPEN)) /* what recovery itself had delivered earns nothing */
         set_window(conn, ev, rtt, lost);
+}
+
+void tcp_loss_window_opened(struct hg_tcp_conn *conn)
+{
+    if (!conn->rtt.shift || conn->snd_una == conn->snd_nxt)
+        return;
+    conn->rtt.shift = 0;
+    tcp_sent_lose_first(&conn->sent, tcp_mss(conn));
+    conn->flags |= TCP_F_FORCE_RTX;
+    tcp_timer_rtx_restart(conn);
+    tcp_output_want(conn);
 }
 
 void tcp_loss_timeout(struct hg_tcp_conn *conn)

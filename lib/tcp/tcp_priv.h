@@ -165,6 +165,9 @@ void tcp_loss_ack(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev);
 /* The retransmission timer, or TCP_T_LOSS, expired. */
 void tcp_loss_timeout(struct hg_tcp_conn *conn);
 void tcp_loss_timer(struct hg_tcp_conn *conn);
+/* The peer's window was closed and is open: what timed out meanwhile was refused, and does not wait
+ * for a time-out that has grown with each refusal. */
+void tcp_loss_window_opened(struct hg_tcp_conn *conn);
 /* Bytes were sent, for the first time or again. */
 void tcp_loss_sent(struct hg_tcp_conn *conn, struct tcp_block blk, bool again);
 /* Sets the tail loss probe's timer when one is wanted (RFC 8985 7.2). */

@@ -69,9 +69,15 @@ hg_ns tcp_rack_window(const struct tcp_rack *rack, hg_ns srtt, bool hasty)
     return wnd < srtt ? wnd : srtt;
 }
 
-void tcp_rack_dsack(struct tcp_rack *rack, uint32_t una, uint32_t nxt)
+void tcp_rack_round(struct tcp_rack *rack, uint32_t una)
 {
-    if (rack->round && seq_lt(una, rack->round_end))
+    if (rack->round && seq_ge(una, rack->round_end))
+        rack->round = false;
+}
+
+void tcp_rack_dsack(struct tcp_rack *rack, uint32_t nxt)
+{
+    if (rack->round)
         return;
     rack->round = true;
     rack->round_end = nxt;

@@ -18,7 +18,7 @@ struct tcp_rack {
     uint32_t round_end; /* D-SACKs up to here widen the window once */
     uint8_t multiple;   /* RACK.reo_wnd_mult, from 1 */
     uint8_t persist;    /* RACK.reo_wnd_persist: recoveries until it is 1 again */
-    bool round;         /* round_end counts */
+    bool round;         /* round_end is not acknowledged yet */
     bool reordering;    /* RACK.reordering_seen */
 };
 
@@ -39,8 +39,11 @@ hg_ns tcp_rack_min_rtt(const struct tcp_rack *rack);
  * no window unless reordering has been seen. */
 hg_ns tcp_rack_window(const struct tcp_rack *rack, hg_ns srtt, bool hasty);
 
-/* The peer received something twice; nxt is SND.NXT, una SND.UNA. */
-void tcp_rack_dsack(struct tcp_rack *rack, uint32_t una, uint32_t nxt);
+/* Every ACK, before tcp_rack_dsack(): the round may be over. Asked later than after 2 GB its end would
+ * look as if it were yet to come. */
+void tcp_rack_round(struct tcp_rack *rack, uint32_t una);
+/* The peer received something twice; nxt is SND.NXT. */
+void tcp_rack_dsack(struct tcp_rack *rack, uint32_t nxt);
 /* What was sent again had only been overtaken: found out by the first copy's arrival, as it was no
  * longer "sent once" for tcp_rack_update(). */
 void tcp_rack_overtaken(struct tcp_rack *rack);

@@ -90,6 +90,33 @@ static void test_sending_on_does_not_put_off_the_timers(void)
     rig_fini(&rig);
 }
 
+/* A peer that closes its window over data on its way, and refuses what is sent again. */
+static void test_a_window_that_opens_ends_the_waiting(void)
+{
+    struct rig_in closed = {.flags = TCP_ACK, .seq = 1, .ack = 1, .wnd = 0};
+
+    start();
+    send(0, 4);
+    for (unsigned i = 0; i < 30; i++) {
+        rig_advance(&rig, HG_SEC(1));
+        if (rig.n_out)
+            rig_in(&rig, closed);
+        rig_skip(&rig);
+    }
+    CU_ASSERT_STRING_EQUAL(rig_state(&rig), "ESTABLISHED");
+    CU_ASSERT(info().rto_us > 2000000); /* it has grown with each refusal */
+    rig_skip(&rig);
+    ack(1);
+    CU_ASSERT_EQUAL_FATAL(rig.n_out, 1); /* the first one, at once */
+    CU_ASSERT_EQUAL(rig.out[0].h.seq - rig.iss, 1);
+    CU_ASSERT_EQUAL(rig.out[0].len, FULL);
+    rig_skip(&rig);
+    ack(1 + FULL);
+    CU_ASSERT(rig.n_out >= 2); /* and the others in slow start */
+    ack(1 + 4 * FULL);
+    rig_fini(&rig);
+}
+
 static void test_undo_without_packet_buffers_leaves_a_timer(void)
 {
     struct rte_mbuf *all[4096];
@@ -303,6 +330,7 @@ int main(void)
 {
     static const struct suite_test tests[] = {
         {"sending on does not put off the timers", test_sending_on_does_not_put_off_the_timers},
+        {"a window that opens ends the waiting", test_a_window_that_opens_ends_the_waiting},
         {"an undo without packet buffers leaves a timer",
          test_undo_without_packet_buffers_leaves_a_timer},
         {"the user timeout begins when the peer is asked",

@@ -363,17 +363,36 @@ static void test_rack_window(void)
     CU_ASSERT_EQUAL(r.last.end, 90);
     CU_ASSERT_EQUAL(r.rtt, HG_MS(44));
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), true), HG_MS(10)); /* reordering was seen */
-    tcp_rack_dsack(&r, 90, 500);
-    tcp_rack_dsack(&r, 200, 600); /* the same round trip */
+    tcp_rack_dsack(&r, 500);
+    tcp_rack_round(&r, 200);
+    tcp_rack_dsack(&r, 600); /* the same round trip */
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), true), HG_MS(20));
-    tcp_rack_dsack(&r, 500, 600);
+    tcp_rack_round(&r, 500);
+    tcp_rack_dsack(&r, 600);
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), true), HG_MS(30));
-    for (unsigned i = 0; i < 10; i++)
-        tcp_rack_dsack(&r, 600 + 100 * i, 700 + 100 * i);
+    for (unsigned i = 0; i < 10; i++) {
+        tcp_rack_round(&r, 600 + 100 * i);
+        tcp_rack_dsack(&r, 700 + 100 * i);
+    }
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), true), HG_MS(44)); /* SRTT at most */
     for (unsigned i = 0; i < 16; i++)
         tcp_rack_recovered(&r);
     CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), true), HG_MS(10));
+}
+
+/* The end of a round is of no account once it was passed, however far the numbers go on. */
+static void test_rack_round_ends_for_good(void)
+{
+    struct tcp_rack r;
+    struct tcp_delivered d = {.once_time = HG_MS(10), .once_from = HG_MS(10), .once_end = 100};
+
+    tcp_rack_init(&r);
+    tcp_rack_update(&r, &d, HG_MS(50), true);
+    tcp_rack_dsack(&r, 500);
+    for (uint32_t una = 100; una < 0xf0000000u; una += 1u << 24)
+        tcp_rack_round(&r, una);
+    tcp_rack_dsack(&r, 0xf0001000u);
+    CU_ASSERT_EQUAL(tcp_rack_window(&r, HG_MS(44), false), HG_MS(30));
 }
 
 static void test_rack_does_not_trust_retransmissions_blindly(void)
@@ -503,6 +522,7 @@ int main(int argc, char **argv)
         {"bounded, with and without a table", test_bounded_with_and_without_a_table},
         {"tables come back", test_tables_come_back},
         {"RACK: the reordering window", test_rack_window},
+        {"RACK: a round ends for good", test_rack_round_ends_for_good},
         {"RACK: retransmissions are not trusted blindly",
          test_rack_does_not_trust_retransmissions_blindly},
         {"random against a map of bytes", test_random_against_map},
