@@ -29,7 +29,8 @@ void tcp_cc_init(struct tcp_cc *cc, const struct tcp_cc_ops *ops, uint32_t mss, 
  * burst; so all of it counts, not RFC 3465's two segments. */
 static void slow_start(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
 {
-    if (cc->phase == TCP_CC_OPEN && !tcp_hystart_ack(&cc->hystart, ack->una, ack->nxt, ack->rtt)) {
+    if (cc->phase == TCP_CC_OPEN &&
+        !tcp_hystart_ack(&cc->hystart, ack->una, ack->nxt, ack->rtt, ack->now)) {
         cc->ssthresh = cc->cwnd;
         cc->hystart.done = true;
         return;

@@ -114,10 +114,13 @@ static bool check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
     /* What the network doubled before, or a probe afterwards, is no copy made by this episode. */
     if (ev->dsack && seq_gt(ev->dsack_end, undo->marker) && seq_le(ev->dsack_end, undo->end))
         undo->again -= ev->dsack < undo->again ? ev->dsack : undo->again;
-    /* RFC 3522 3.2 step 5: only the first ACK tells of what began the episode. */
-    bool tells = ev->acked && !undo->judged && conn->cc.phase != TCP_CC_OPEN;
-    bool first_copy = tells && ev->has_echo && seq_lt(ev->echo, undo->stamp);
-    undo->judged |= tells;
+    /* RFC 3522 3.2 step 5: an ACK that echoes what was sent before the first retransmission answers a
+     * first copy, and the first that does not ends the matter. One gap that closed of itself tells
+     * nothing of others that were sent again, so they are waited for. */
+    bool tells = ev->acked && ev->has_echo && !undo->judged && conn->cc.phase != TCP_CC_OPEN;
+    bool first_copy = tells && seq_lt(ev->echo, undo->stamp);
+    undo->judged |= tells && !first_copy;
+    first_copy = first_copy && (undo->timeout || !tcp_sent_awaits_again(&conn->sent));
     if (undo->again && !first_copy)
         return false;
     undo_episode(conn, ev->acked);

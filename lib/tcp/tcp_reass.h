@@ -13,8 +13,9 @@
 #include "tcp_hdr.h"
 #include <stdbool.h>
 
-/* Holes one connection may have at once. 128 is 5 % random loss in a window of 4 MiB. */
-#define TCP_REASS_MAX 128
+/* Holes one connection may have at once: 4 % random loss in a window of 16 MiB, or every second packet of
+ * a queue of 1.5 MB that slow start has filled. */
+#define TCP_REASS_MAX 512
 
 struct tcp_ival {
     uint32_t lo, hi; /* [lo, hi) */

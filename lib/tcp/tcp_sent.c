@@ -386,6 +386,14 @@ void tcp_sent_forgive(struct tcp_sent *s)
     join_all(s, 0, s->n);
 }
 
+bool tcp_sent_awaits_again(const struct tcp_sent *s)
+{
+    for (uint32_t i = 0; i < s->n && seq_lt(begin(s, i), s->rtx_end); i++)
+        if ((s->r[i].flags & (TCP_R_RTX | TCP_R_SACKED)) == TCP_R_RTX)
+            return true;
+    return false;
+}
+
 bool tcp_sent_next_lost(const struct tcp_sent *s, uint32_t max, struct tcp_block *out)
 {
     uint32_t i = 0;

@@ -30,7 +30,7 @@
 #include <stdbool.h>
 
 #define TCP_SENT_FEW 4u
-#define TCP_SENT_MAX 256u
+#define TCP_SENT_MAX 1024u
 
 enum {
     TCP_R_SACKED = 1, /* the peer reported it */
@@ -112,6 +112,9 @@ void tcp_sent_lose_first(struct tcp_sent *s, uint32_t bytes);
 void tcp_sent_lose_all(struct tcp_sent *s);
 /* Nothing is lost after all. */
 void tcp_sent_forgive(struct tcp_sent *s);
+
+/* Something that was sent again is neither acknowledged nor reported. */
+bool tcp_sent_awaits_again(const struct tcp_sent *s);
 
 /* The lowest lost bytes, at most max, into *out; false: none. */
 bool tcp_sent_next_lost(const struct tcp_sent *s, uint32_t max, struct tcp_block *out);

@@ -271,7 +271,7 @@ static bool hystart_round(struct tcp_hystart *h, uint32_t *una, hg_ns rtt)
 
     for (unsigned i = 0; i < 10; i++) {
         *una += MSS;
-        go = tcp_hystart_ack(h, *una, *una + 10 * MSS, rtt) && go;
+        go = tcp_hystart_ack(h, *una, *una + 10 * MSS, rtt, 0) && go;
     }
     return go;
 }
@@ -292,6 +292,29 @@ static void test_hystart_leaves_on_growing_delay(void)
     while (hystart_round(&h, &una, HG_MS(60)) && rounds < 20)
         rounds++;
     CU_ASSERT(rounds >= 3 && rounds <= 5);
+}
+
+/* ACKs of one round, `gap` apart; the divisor after each, as the number of those that came before it
+ * was more than 1. */
+static unsigned hystart_train(hg_ns gap, unsigned n)
+{
+    struct tcp_hystart h = {0};
+    hg_ns now = HG_SEC(1);
+
+    for (unsigned i = 1; i <= n; i++, now += gap) {
+        CU_ASSERT_TRUE(tcp_hystart_ack(&h, i * MSS, 1000 * MSS, HG_MS(20), now));
+        if (tcp_hystart_divisor(&h) > 1)
+            return i;
+    }
+    return 0;
+}
+
+static void test_hystart_slows_when_acks_fill_half_the_path(void)
+{
+    CU_ASSERT_EQUAL(hystart_train(HG_MS(1), 100), 12);  /* more than 10 ms after the first */
+    CU_ASSERT_EQUAL(hystart_train(HG_US(100), 100), 0); /* over in 10 ms */
+    CU_ASSERT_EQUAL(hystart_train(HG_US(100), 110), 102);
+    CU_ASSERT_EQUAL(hystart_train(HG_US(2100), 100), 0); /* no train */
 }
 
 static void test_hystart_returns_when_delay_falls(void)
@@ -491,6 +514,8 @@ int main(void)
         {"CUBIC: idle time does not count", test_cubic_idle_time_does_not_count},
         {"CUBIC: a needless reduction is undone", test_undo_restores_the_plateau},
         {"HyStart++: growing delay ends slow start", test_hystart_leaves_on_growing_delay},
+        {"HyStart++: ACKs that fill half of the path",
+         test_hystart_slows_when_acks_fill_half_the_path},
         {"HyStart++: delay that falls again", test_hystart_returns_when_delay_falls},
         {"PRR: in proportion to what arrives", test_prr_reduces_in_proportion},
         {"PRR: no burst after heavy loss", test_prr_sends_no_burst_after_heavy_loss},
