@@ -16,7 +16,7 @@
 
 enum tcp_cc_phase { TCP_CC_OPEN, TCP_CC_CWR, TCP_CC_RECOVERY, TCP_CC_LOSS };
 
-#define TCP_CC_STATE 64 /* bytes of an algorithm's own state */
+#define TCP_CC_STATE 56 /* bytes of an algorithm's own state */
 
 struct tcp_cc_ops;
 

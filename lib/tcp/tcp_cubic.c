@@ -13,16 +13,21 @@
 #define BETA 0.7
 #define ALPHA (3 * (1 - BETA) / (1 + BETA))
 
+/* A window's way back to where it was reduced. */
+struct curve {
+    float w_max;
+    float k;          /* seconds from the epoch until W_cubic is w_max */
+    float cwnd_prior; /* when it was last reduced */
+};
+
 struct cubic {
-    hg_ns epoch; /* begin of this congestion avoidance; 0: not begun */
-    double w_max;
-    double k;          /* seconds from the epoch until W_cubic is w_max */
-    double w_est;      /* Reno's window */
-    double cwnd_prior; /* when it was last reduced */
-    struct {
-        hg_ns epoch;
-        float w_max, k, w_est, cwnd_prior;
-    } before; /* the last reduction: 4.9 */
+    hg_ns epoch;  /* begin of this congestion avoidance; 0: not begun */
+    double w_est; /* Reno's window; grows by less than a float can tell */
+    struct curve curve;
+    /* The same before the last reduction: 4.9. */
+    struct curve curve_before;
+    float w_est_before;
+    hg_ns epoch_before;
 };
 _Static_assert(sizeof(struct cubic) <= TCP_CC_STATE, "fits its place");
 
@@ -43,20 +48,20 @@ static void begin_epoch(struct tcp_cc *cc, hg_ns now, double cwnd)
 
     cu->epoch = now;
     cu->w_est = cwnd;
-    if (cwnd < cu->w_max) {
-        cu->k = cbrt((cu->w_max - cwnd) / C);
-    } else {
-        cu->k =
-            0; /* 4.8, 4.10: no plateau to return to after a time-out, or the first slow start */
-        cu->w_max = cwnd;
+    if (cwnd < cu->curve.w_max) {
+        cu->curve.k = (float)cbrt((cu->curve.w_max - cwnd) / C);
+        return;
     }
+    /* 4.8, 4.10: there is no plateau to return to after a time-out, or the first slow start. */
+    cu->curve.k = 0;
+    cu->curve.w_max = (float)cwnd;
 }
 
 static double w_cubic(const struct cubic *cu, hg_ns t)
 {
-    double x = (double)t / 1e9 - cu->k;
+    double x = (double)t / 1e9 - cu->curve.k;
 
-    return C * x * x * x + cu->w_max;
+    return C * x * x * x + cu->curve.w_max;
 }
 
 static void avoid(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
@@ -69,7 +74,7 @@ static void avoid(struct tcp_cc *cc, const struct tcp_cc_ack *ack)
     hg_ns t = ack->now - cu->epoch;
     double target = w_cubic(cu, t + ack->srtt);
     /* 4.3: Reno's window, which grows as fast as Reno once it is where the loss was. */
-    cu->w_est += (cu->w_est < cu->cwnd_prior ? ALPHA : 1.0) * acked / cwnd;
+    cu->w_est += (cu->w_est < cu->curve.cwnd_prior ? ALPHA : 1.0) * acked / cwnd;
     if (w_cubic(cu, t) < cu->w_est) {
         if (cu->w_est > cwnd)
             cwnd = cu->w_est;
@@ -89,14 +94,13 @@ static uint32_t reduce(struct tcp_cc *cc, uint32_t flight, uint32_t mss)
     uint32_t used = flight < cc->cwnd ? flight : cc->cwnd;
     uint32_t ssthresh = (uint32_t)(used * BETA);
 
-    cu->before.epoch = cu->epoch;
-    cu->before.w_max = (float)cu->w_max;
-    cu->before.k = (float)cu->k;
-    cu->before.w_est = (float)cu->w_est;
-    cu->before.cwnd_prior = (float)cu->cwnd_prior;
+    cu->epoch_before = cu->epoch;
+    cu->curve_before = cu->curve;
+    cu->w_est_before = (float)cu->w_est;
     cu->epoch = 0;
-    cu->cwnd_prior = cwnd;
-    cu->w_max = cwnd < cu->w_max ? cwnd * (1 + BETA) / 2 : cwnd; /* fast convergence */
+    cu->curve.cwnd_prior = (float)cwnd;
+    bool lower = cwnd < cu->curve.w_max; /* fast convergence */
+    cu->curve.w_max = (float)(lower ? cwnd * (1 + BETA) / 2 : cwnd);
     return ssthresh > 2 * mss ? ssthresh : 2 * mss;
 }
 
@@ -106,7 +110,7 @@ static void timeout(struct tcp_cc *cc)
     struct cubic *cu = cubic_of(cc);
 
     cu->epoch = 0;
-    cu->w_max = 0;
+    cu->curve.w_max = 0;
 }
 
 /* RFC 9438 5.8: time in which nothing was sent does not count. */
@@ -123,11 +127,9 @@ static void undo(struct tcp_cc *cc)
 {
     struct cubic *cu = cubic_of(cc);
 
-    cu->epoch = cu->before.epoch;
-    cu->w_max = (double)cu->before.w_max;
-    cu->k = (double)cu->before.k;
-    cu->w_est = (double)cu->before.w_est;
-    cu->cwnd_prior = (double)cu->before.cwnd_prior;
+    cu->epoch = cu->epoch_before;
+    cu->curve = cu->curve_before;
+    cu->w_est = cu->w_est_before;
 }
 
 const struct tcp_cc_ops tcp_cc_cubic = {
