@@ -6,7 +6,8 @@
 # of 500 KB or one round trip, whichever is more; only the host at its far end changes:
 #
 #     namespace a: peer --- hg-forward --- namespace b: Linux
-#                                    \---- Headgate on net_tap, services of config/test.ini
+#                                    \---- Headgate, services of config/test.ini: on net_tap; with MTU
+#                                          9000, which that does not take, on net_af_packet and a veth pair
 #
 # "receives": the peer pushes to discard (port 9) and tells what was acknowledged. "sends": the peer
 # reads GET /<n> from port 8080. Hosts take turns, each turn meets the same losses (seed), medians count.
@@ -95,22 +96,31 @@ choose_second() {
     fi
 }
 
+# is_jumbo: whether the path's packets are too large for net_tap.
+is_jumbo() {
+    [ "${MTU:-1500}" -gt 1500 ]
+}
+
 # headgate_command [OPTION...]: sets HEADGATE.
 headgate_command() {
     HEADGATE=("$HG_DAEMON" -c "$HG_TOP/config/test.ini" --set "port.vdev=net_tap0,iface=h0,mac=$HG_B_MAC"
-        --set "port.address=$HG_B_ADDR/24$ADDRESS6" --set "port.mtu=${MTU:-1500}" --set test.services=yes
+        --set "port.address=$HG_B_ADDR/24$ADDRESS6" --set "port.mtu=${MTU:-1500}"
+        "${FORWARD_JUMBO[@]}" --set test.services=yes
         --set test.discard=9 --set test.http=8080 --set "eal.file-prefix=hg$HG_ID"
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key"
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" "${SETTINGS[@]}" "$@")
 }
 
 start_headgate() {
+    FORWARD_JUMBO=()
+    ip -n "$NS_M" link delete h0 2>/dev/null || true # of a run before
+    ! is_jumbo || forward_jumbo "$MTU"
     headgate_command
     hg_start headgate ip netns exec "$NS_M" "${HEADGATE[@]}"
     hg_wait_line headgate 30 '^headgate: ready' >/dev/null 2>&1 || return 1
     hg_wait_for 10 ip -n "$NS_M" link show h0
     # The ring of this NIC: room for the time in which the daemon shares its CPU.
-    ip -n "$NS_M" link set h0 txqueuelen 4000 arp off up
+    is_jumbo || ip -n "$NS_M" link set h0 txqueuelen 4000 arp off up
 }
 
 # set_mtu MTU: of the whole path; Headgate starts anew with it, or fails if its device cannot.
@@ -181,7 +191,7 @@ measure() {
     done <"$HG_DIR/made"
 }
 
-ONLY=few SELF=false ADDRESS=$HG_B_ADDR ADDRESS6='' SETTINGS=() options=()
+ONLY=few SELF=false ADDRESS=$HG_B_ADDR ADDRESS6='' SETTINGS=() FORWARD_JUMBO=() options=()
 while [ $# -gt 0 ]; do
     case $1 in
     --all) ONLY=all ;;

@@ -7,6 +7,8 @@
  * RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE is never asked for: it requires that all packets of a queue
  * come from one pool with one reference, and ours come from several and point into sent data.
  */
+#include "af_packet.h"
+
 #include <headgate/log.h>
 #include <headgate/port.h>
 #include <errno.h>
@@ -139,8 +141,7 @@ static int check_desc(const char *device, const char *what, uint16_t n,
 
 /* The MTU by both limits that drivers state; some state only one of them. Without a number of its
  * own the Ethernet header and CRC are what a frame has beside the packet. */
-static int check_mtu(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
-                     struct hg_err *err)
+static uint32_t stated_mtu(const struct rte_eth_dev_info *info)
 {
     uint32_t extra = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
     uint32_t max = info->max_mtu;
@@ -149,10 +150,20 @@ static int check_mtu(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_i
         extra = info->max_rx_pktlen - info->max_mtu;
     if (info->max_rx_pktlen > extra)
         max = RTE_MIN(max, info->max_rx_pktlen - extra);
+    return max;
+}
+
+static int check_mtu(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
+                     struct hg_err *err)
+{
+    uint32_t stated = stated_mtu(info), frames = af_packet_mtu(info);
+    uint32_t max = RTE_MAX(stated, frames);
+
     if (cfg->mtu == 0 || (cfg->mtu >= info->min_mtu && cfg->mtu <= max))
         return 0;
-    return hg_fail(err, -EINVAL, "device %s: MTU %u; it allows %u to %u", cfg->device, cfg->mtu,
-                   info->min_mtu, max);
+    return hg_fail(err, -EINVAL, "device %s: MTU %u; it allows %u to %u%s", cfg->device, cfg->mtu,
+                   info->min_mtu, max,
+                   frames != 0 ? ": give its interface that MTU, and framesz 80 bytes more" : "");
 }
 
 static int check_cfg(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
@@ -199,7 +210,7 @@ static int make_conf(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_i
     uint32_t room = rx_room(cfg);
 
     memset(conf, 0, sizeof *conf);
-    conf->rxmode.mtu = mtu;
+    conf->rxmode.mtu = RTE_MIN(mtu, stated_mtu(info));
     conf->rxmode.offloads = info->rx_offload_capa & RX_CSUM;
     conf->txmode.offloads = info->tx_offload_capa & tx_wanted(info);
     if (cfg->lro && (info->rx_offload_capa & LRO_NEEDS) == LRO_NEEDS) {
@@ -245,11 +256,14 @@ static int setup_queues(const struct hg_ethdev_cfg *cfg, const struct rte_eth_de
     return 0;
 }
 
-/* Not every driver has the call; without it the configured MTU already holds. */
-static int set_mtu(const struct hg_ethdev_cfg *cfg, uint16_t id, struct hg_err *err)
+/* Not every driver has the call; without it the configured MTU already holds. Beyond what is stated
+ * it holds as well (af_packet.h). */
+static int set_mtu(const struct hg_ethdev_cfg *cfg, const struct rte_eth_dev_info *info,
+                   uint16_t id, struct hg_err *err)
 {
     uint16_t now = 0;
-    int ret = cfg->mtu != 0 ? rte_eth_dev_set_mtu(id, cfg->mtu) : 0;
+    bool set = cfg->mtu != 0 && cfg->mtu <= stated_mtu(info);
+    int ret = set ? rte_eth_dev_set_mtu(id, cfg->mtu) : 0;
 
     if (ret == -ENOTSUP && rte_eth_dev_get_mtu(id, &now) == 0 && now == cfg->mtu)
         ret = 0;
@@ -280,6 +294,8 @@ static int fill_port(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
     if (ret != 0)
         return hg_fail(err, ret, "device %s: reading MAC and MTU: %s", cfg->device,
                        rte_strerror(-ret));
+    if (cfg->mtu != 0)
+        port->mtu = cfg->mtu;
     snprintf(port->name, sizeof port->name, "%s", cfg->device);
     port->ops = &ethdev_ops;
     port->n_queues = cfg->n_queues;
@@ -311,7 +327,7 @@ static int bring_up(struct ethdev *dev, const struct hg_ethdev_cfg *cfg,
                     const struct rte_eth_dev_info *info, const struct rte_eth_conf *conf,
                     struct hg_err *err)
 {
-    int ret = set_mtu(cfg, dev->id, err);
+    int ret = set_mtu(cfg, info, dev->id, err);
 
     if (ret == 0)
         ret = setup_queues(cfg, info, conf, dev->id, err);

@@ -60,6 +60,20 @@ forward_know() {
     done
 }
 
+# forward_jumbo MTU: h0 and h1 in namespace m, a pair for a daemon that sits on h1 with packet sockets, since
+# net_tap takes 1504 bytes at most. Sets FORWARD_JUMBO, the daemon's options.
+forward_jumbo() {
+    local dev
+    ip -n "$NS_M" link add h0 mtu "$1" type veth peer name h1 address $HG_B_MAC mtu "$1"
+    for dev in h0 h1; do
+        [ ! -e /proc/net/if_inet6 ] || ip -n "$NS_M" link set $dev addrgenmode none
+        ip -n "$NS_M" link set $dev arp off up
+    done
+    # A frame of the ring holds one of the network and a buffer one of the ring; blocks are whole pages.
+    FORWARD_JUMBO=(--set port.vdev=net_af_packet0,iface=h1,framesz=10240,blocksz=40960,framecnt=2048
+        --set port.rx-buffer=10240 --set "port.mtu=$1")
+}
+
 # forward_start [OPTION...]: starts the program `forward` between f0 and f1, or $FORWARD_B.
 forward_start() {
     hg_start forward ip netns exec "$NS_M" "$HG_FORWARD" "$@" f0 "${FORWARD_B:-f1}"

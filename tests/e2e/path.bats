@@ -16,8 +16,18 @@ teardown() {
 
 # path_up PROFILE LAYERS [OPTION...]: the node behind a cable with these faults in both directions.
 path_up() {
-    local profile=$1 layers=$2
-    shift 2
+    local layers=$2
+    path_node "$1" "${@:3}"
+    hg_wait_line headgate 60 '^headgate: ready'
+    hg_wait_for 10 ip -n "$NS_M" link show h0
+    ip -n "$NS_M" link set h0 arp off up
+    FORWARD_B=h0 forward_start --both "$layers"
+}
+
+# path_node PROFILE [OPTION...]: starts the node on h0.
+path_node() {
+    local profile=$1
+    shift
     hg_start headgate ip netns exec "$NS_M" "$HG_DAEMON" -c "$HG_TOP/config/$profile.ini" \
         --set store.device0=mem:256M --set store.device1=mem:256M --set store.device2= \
         --set store.device3= --set store.device-size=0 \
@@ -26,10 +36,6 @@ path_up() {
         --set "tls.certificate=$HG_DIR/pki/node.crt" --set "tls.key=$HG_DIR/pki/node.key" \
         --set "tls.ca=$HG_DIR/pki/ca.crt" --set "control.socket=$HEADGATE_SOCKET" \
         --set "eal.file-prefix=hg$HG_ID" "$@"
-    hg_wait_line headgate 60 '^headgate: ready'
-    hg_wait_for 10 ip -n "$NS_M" link show h0
-    ip -n "$NS_M" link set h0 arp off up
-    FORWARD_B=h0 forward_start --both "$layers"
 }
 
 # source_run OPTION...: a source at the other end.
@@ -70,4 +76,74 @@ PY
     cmp "$HG_DIR/fs.img" "$HG_DIR/out"
     [ "$(node_counter tcp.rx_ooo)" -gt 0 ]
     [ "$(node_counter net.rx_tcp_csum)" -gt 0 ]
+}
+
+@test "packets of 9000 bytes: bulk data is right in both directions, over both IP versions" {
+    requires curl
+    path_mtu 9000
+    forward_jumbo 9000
+    path_up test delay=1ms "${FORWARD_JUMBO[@]}" --set "port.address=$HG_B_ADDR/24, $HG_B_ADDR6/64"
+    for address in $HG_B_ADDR "[$HG_B_ADDR6]"; do
+        hg_in "$NS_A" curl -sg -m 60 -o "$HG_DIR/body" "http://$address/40000000"
+        body_is "$HG_DIR/body" 40000000
+    done
+    for address in $HG_B_ADDR $HG_B_ADDR6; do
+        echoes $address 20000000
+    done
+    [ "$(node_counter tcp.rx_mem_drop)" -eq 0 ]
+    forward_stop
+    # Both ends used them: the mean of what passed, ACKs too, is above what a packet of 1500 bytes could be.
+    [ "$(forward_count 'min(p["bytes_in"] / p["packets_in"] for p in (ab, ba)) > 2000')" = True ]
+}
+
+# body_is FILE BYTES: the body of GET /BYTES, as include/headgate/testsvc.h has it.
+body_is() {
+    python3 - "$1" "$2" <<'PY'
+import sys
+body, n = open(sys.argv[1], "rb").read(), int(sys.argv[2])
+period = bytes((i * 2654435761 >> 24) & 255 for i in range(65521))
+at = n % len(period)
+assert body == (period * (n // len(period) + 2))[at : at + n], len(body)
+PY
+}
+
+# echoes ADDRESS BYTES: so many come back from port 7 as they went.
+echoes() {
+    timeout 60 ip netns exec "$NS_A" python3 - "$1" "$2" <<'PY'
+import random, socket, sys, threading
+data = random.Random(7).randbytes(int(sys.argv[2]))
+with socket.create_connection((sys.argv[1], 7), 20) as c:
+    def send():
+        c.sendall(data)
+        c.shutdown(socket.SHUT_WR)
+    sender = threading.Thread(target=send)
+    sender.start()
+    back = bytearray()
+    while piece := c.recv(1 << 18):
+        back += piece
+    sender.join()
+assert back == data, (len(back), len(data))
+PY
+}
+
+@test "packets of 9000 bytes: an interface or a frame that is too small is refused, with what to do" {
+    forward_jumbo 1500
+    refused_mtu "${FORWARD_JUMBO[@]}" --set port.mtu=9000
+    ip -n "$NS_M" link set h1 mtu 9000
+    refused_mtu "${FORWARD_JUMBO[@]}" --set port.mtu=9000 --set port.vdev=net_af_packet0,iface=h1
+}
+
+# refused_mtu OPTION...: the node does not start, and says why.
+refused_mtu() {
+    local rc=0
+    path_node test "$@"
+    hg_wait_exit headgate 30 || rc=$?
+    [ $rc -ne 0 ] && [ $rc -ne 124 ]
+    grep -q 'MTU 9000; it allows .* give its interface that MTU, and framesz 80 bytes more' "$HG_DIR/run/headgate.err"
+}
+
+# path_mtu MTU: of the client's end.
+path_mtu() {
+    ip -n "$NS_A" link set a0 mtu "$1"
+    ip -n "$NS_M" link set f0 mtu "$1"
 }
