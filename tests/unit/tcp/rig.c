@@ -76,8 +76,6 @@ void rig_init(struct rig *rig, const struct hg_tcp_cfg *cfg)
     struct hg_tcp_env env = {.emit = emit, .mtu = mtu, .arg = rig};
     struct hg_err err = {""};
 
-    if (!cfg)
-        full.no_quick_acks = true; /* most tests want to see when an ACK is due */
     memset(rig, 0, sizeof *rig);
     rig->now = HG_SEC(100);
     rig->ts = 5000;

@@ -50,9 +50,12 @@ static void test_readable_event_once(void)
     rig_fini(&rig);
 }
 
+/* What follows the first segments of a connection, without them. */
+static const struct hg_tcp_cfg delays = {.no_quick_acks = true};
+
 static void test_every_second_segment_is_acknowledged(void)
 {
-    rig_init(&rig, NULL);
+    rig_init(&rig, &delays);
     rig_accept(&rig);
     for (uint32_t i = 0; i < 6; i += 2) {
         data(1 + 988 * i, 988);
@@ -66,7 +69,7 @@ static void test_every_second_segment_is_acknowledged(void)
 
 static void test_delayed_ack(void)
 {
-    rig_init(&rig, NULL);
+    rig_init(&rig, &delays);
     rig_accept(&rig);
     data(1, 100);
     rig_expect_none(&rig);
@@ -524,7 +527,7 @@ static void test_paws_after_24_days(void)
 
 static void test_timestamp_echo(void)
 {
-    rig_init(&rig, NULL);
+    rig_init(&rig, &delays);
     rig_accept(&rig);
     rig.ts = 7000;
     data(1, 900); /* the ACK is delayed, so this is the stamp to echo (RFC 7323 4.3) */
