@@ -4,7 +4,8 @@
  * calls and jumps of time that the input describes. Checked: nothing is read outside its bounds,
  * the bytes delivered are the stream's, limits hold, and at the end every mbuf is back in its pool.
  *
- * Input: a byte of options, then commands of 8 bytes (struct command).
+ * Input: a byte of options, then commands of 8 bytes (struct command). With COOKIE in the options the
+ * connection comes of a SYN cookie, by an ACK or by a probe of the window that it closes.
  */
 #include "tcp_conn.h"
 
@@ -15,6 +16,7 @@
 #define POOL_N 1023
 #define COMMANDS_MAX 400
 #define PEER_ISN 0xffffff00u
+#define COOKIE 15 /* as the window scale, which no SYN may have */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -39,6 +41,7 @@ struct run {
     hg_ns now;
     uint32_t ts, read_at, snd_una; /* as offsets or numbers the peer would know */
     bool has_ts;
+    struct tcp_hdr syn_ack; /* the last one that left */
 };
 
 static struct fuzz *pools_of_process(void)
@@ -72,12 +75,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static void emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
 {
+    struct run *r = arg;
     struct tcp_hdr h;
 
-    (void)arg;
     (void)tx;
     (void)now;
     check(tcp_hdr_parse(rte_pktmbuf_mtod(m, uint8_t *), m->data_len, &h) == 0);
+    if ((h.flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
+        r->syn_ack = h;
     check(m->pkt_len <= 1460 + 20u && m->nb_segs <= 8);
     rte_pktmbuf_free(m);
 }
@@ -260,8 +265,18 @@ static void step(struct run *r, const struct command *c)
         events(r);
 }
 
+/* A SYN of another peer, from which on cookies are in use. */
+static void half_open(struct run *r)
+{
+    r->flow.rport++;
+    feed(r, &(struct tcp_hdr){.sport = r->flow.rport, .dport = r->flow.lport, .flags = TCP_SYN}, 0);
+    hg_tcp_poll(r->tcp, r->now);
+    r->flow.rport--;
+}
+
 static void establish(struct run *r, uint8_t options)
 {
+    bool cookie = options >> 4 == COOKIE, probe = cookie && options & TCP_HAS_MSS;
     struct hg_ip any = {{0}};
     struct hg_tcp_event ev;
     struct tcp_hdr h = {.sport = r->flow.rport,
@@ -270,24 +285,26 @@ static void establish(struct run *r, uint8_t options)
                         .flags = TCP_SYN,
                         .has = options & 15,
                         .mss = 1460,
-                        .wscale = options >> 4,
+                        .wscale = cookie ? 7 : options >> 4,
                         .wnd = 5000,
                         .ts_val = r->ts};
 
     r->has_ts = options & TCP_HAS_TS;
     check(hg_tcp_listen(r->tcp, &any, r->flow.lport, NULL) == 0);
+    if (cookie)
+        half_open(r);
     feed(r, &h, 0);
     hg_tcp_poll(r->tcp, r->now);
-    struct hg_tcp_conn *c = hg_tcp_conn_walk(r->tcp, NULL);
-    check(c != NULL);
+    check(r->syn_ack.flags && (!cookie || !r->syn_ack.wnd));
     h = (struct tcp_hdr){.sport = h.sport,
                          .dport = h.dport,
-                         .seq = PEER_ISN + 1,
-                         .ack = c->snd_nxt,
+                         .seq = PEER_ISN + !probe,
+                         .ack = r->syn_ack.seq + 1,
                          .flags = TCP_ACK,
                          .has = options & TCP_HAS_TS,
                          .wnd = 5000,
-                         .ts_val = r->ts};
+                         .ts_val = r->ts,
+                         .ts_ecr = r->syn_ack.ts_val};
     feed(r, &h, 0);
     check(hg_tcp_events(r->tcp, &ev, 1) == 1 && ev.what == HG_TCP_EV_ACCEPTED);
     r->conn = ev.conn;
@@ -314,6 +331,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size || size > 1 + COMMANDS_MAX * sizeof(struct command))
         return 0;
+    if (data[0] >> 4 == COOKIE)
+        cfg.cookies_from = 1;
     check(hg_tcp_create(&cfg, &env, r.now, &r.tcp, &err) == 0);
     establish(&r, data[0]);
     for (size_t at = 1; at + sizeof(struct command) <= size; at += sizeof(struct command)) {
