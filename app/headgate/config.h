@@ -55,6 +55,8 @@ struct config {
     char cert[CFG_TEXT_MAX], key[CFG_TEXT_MAX], ca[CFG_TEXT_MAX];
     char keylog[CFG_TEXT_MAX];
     char provider[CFG_TEXT_MAX];
+    uint64_t max_fragment;     /* bytes */
+    uint64_t key_update_after; /* records; 0: TLS decides */
     hg_ns handshake_timeout;
     /* [ingest] */
     uint64_t listen, connections, volumes, requests, max_raw, credit, buffers;
@@ -69,6 +71,8 @@ struct config {
     uint64_t test_port[HG_TESTSVC_KINDS], test_port_tls[HG_TESTSVC_KINDS]; /* 0: not offered */
     uint64_t test_conns;
     hg_ns test_idle;
+    uint64_t test_max_fragment;     /* bytes */
+    uint64_t test_key_update_after; /* records; 0: TLS decides */
     /* [control] */
     char socket[CFG_TEXT_MAX];
     /* [debug] */

@@ -227,13 +227,16 @@ static void undo_pool(struct node *node)
 /* ---- TLS ---- */
 
 /* For the test services: any TLS client may come, whatever protocol it names. */
-static int test_context(const struct hg_tls_cfg *node, struct hg_tls_ctx **out, struct hg_err *err)
+static int test_context(const struct config *cfg, const struct hg_tls_cfg *node,
+                        struct hg_tls_ctx **out, struct hg_err *err)
 {
     struct hg_tls_cfg tls = *node;
 
     tls.no_peer_cert = true;
     tls.ca_file = NULL;
     tls.alpn = NULL;
+    tls.max_fragment = (uint32_t)cfg->test_max_fragment;
+    tls.update_after = cfg->test_key_update_after;
     return hg_tls_ctx_create(&tls, out, err);
 }
 
@@ -249,6 +252,8 @@ int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_
         .alpn = HG_PROTO_ALPN,
         .alpn_optional = true,
         .keylog_file = cfg->keylog[0] != '\0' ? cfg->keylog : NULL,
+        .max_fragment = (uint32_t)cfg->max_fragment,
+        .update_after = cfg->key_update_after,
     };
 
     if (tls.keylog_file != NULL)
@@ -256,7 +261,7 @@ int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_
     *out = (struct node_tls){NULL, NULL};
     rc = hg_tls_ctx_create(&tls, &out->ingest, err);
     if (rc == 0 && cfg->test_services)
-        rc = test_context(&tls, &out->test, err);
+        rc = test_context(cfg, &tls, &out->test, err);
     if (rc != 0)
         node_tls_unref(out);
     return rc;

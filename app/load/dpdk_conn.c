@@ -113,6 +113,7 @@ struct gather {
     struct hg_iov iov[GATHER_IOV];
     unsigned n;
     uint32_t len; /* bytes */
+    uint32_t max; /* of len: what a record may carry */
     struct hg_source_frame frames[GATHER_IOV / 2];
     unsigned n_frames;
 };
@@ -131,16 +132,16 @@ static uint32_t gather_frame(struct gather *g, const struct hg_source_frame *f, 
     if (at < HG_FRAME_HEADER) {
         uint32_t n = HG_FRAME_HEADER - at;
 
-        if (n > HG_TLS_MAX_PLAINTEXT - g->len)
-            n = HG_TLS_MAX_PLAINTEXT - g->len;
+        if (n > g->max - g->len)
+            n = g->max - g->len;
         gather_add(g, f->header + at, n);
         at += n;
     }
-    if (at >= HG_FRAME_HEADER && at < end && g->len < HG_TLS_MAX_PLAINTEXT) {
+    if (at >= HG_FRAME_HEADER && at < end && g->len < g->max) {
         uint32_t n = end - at;
 
-        if (n > HG_TLS_MAX_PLAINTEXT - g->len)
-            n = HG_TLS_MAX_PLAINTEXT - g->len;
+        if (n > g->max - g->len)
+            n = g->max - g->len;
         gather_add(g, f->payload + (at - HG_FRAME_HEADER), n);
         at += n;
     }
@@ -150,7 +151,7 @@ static uint32_t gather_frame(struct gather *g, const struct hg_source_frame *f, 
 /* 0, or negative when the connection must be closed. */
 static int gather_replay(struct dconn *c, struct gather *g)
 {
-    while (g->len < HG_TLS_MAX_PLAINTEXT && g->n_frames < HG_ARRAY_LEN(g->frames)) {
+    while (g->len < g->max && g->n_frames < HG_ARRAY_LEN(g->frames)) {
         struct hg_source_frame *f = &g->frames[g->n_frames];
 
         if (!c->has_frame) {
@@ -196,11 +197,11 @@ static int gather_out(struct dconn *c, struct gather *g)
     int rc = 0;
     uint32_t n;
 
-    if (c->out_len - c->out_at < HG_TLS_MAX_PLAINTEXT)
+    if (c->out_len - c->out_at < g->max)
         rc = fill_out(c);
     n = c->out_len - c->out_at;
-    if (n > HG_TLS_MAX_PLAINTEXT)
-        n = HG_TLS_MAX_PLAINTEXT;
+    if (n > g->max)
+        n = g->max;
     if (n != 0)
         gather_add(g, c->out + c->out_at, n);
     c->out_at += n;
@@ -222,12 +223,16 @@ static enum sent send_record(struct dconn *c)
     struct rte_mbuf *m;
     int rc;
 
+    /* A key update goes before the next record. */
+    if (hg_tls_pending(c->tls) != 0 && !flush_tls(c))
+        return SENT_NO_MBUF;
     if (hg_tcp_send_space(c->tcp) < TX_ROOM)
         return SENT_BLOCKED;
     m = rte_pktmbuf_alloc(c->dpdk->tx_pool);
     if (m == NULL)
         return SENT_NO_MBUF;
     g.n = g.n_frames = g.len = 0;
+    g.max = hg_tls_max_fragment(c->tls);
     rc = c->out == NULL ? gather_replay(c, &g) : gather_out(c, &g);
     if (rc != 0 || g.len == 0) {
         rte_pktmbuf_free(m);

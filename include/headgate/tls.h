@@ -27,8 +27,9 @@ enum hg_tls_version { HG_TLS_1_2 = 0x0303, HG_TLS_1_3 = 0x0304 };
 #define HG_TLS_RECORD_HEADER 5u
 #define HG_TLS_MAX_CIPHERTEXT (16384u + 256u) /* RFC 8446 5.2, beside the header */
 #define HG_TLS_MAX_RECORD (HG_TLS_RECORD_HEADER + HG_TLS_MAX_CIPHERTEXT)
-#define HG_TLS_OVERHEAD 32u  /* sealing adds at most this to the plaintext, header included */
-#define HG_TLS_NAME_MAX 128u /* bytes of a source's name, NUL included */
+#define HG_TLS_MIN_FRAGMENT 512u /* smallest limit of plaintext that we can keep */
+#define HG_TLS_OVERHEAD 32u      /* sealing adds at most this to the plaintext, header included */
+#define HG_TLS_NAME_MAX 128u     /* bytes of a source's name, NUL included */
 
 struct hg_tls_cfg {
     enum hg_tls_role role;
@@ -48,6 +49,11 @@ struct hg_tls_cfg {
                               * test profile, never for the native protocol */
     const char *server_name; /* client: SNI and the name to verify; NULL: chain only */
     const char *keylog_file; /* append NSS key log lines; NULL: never. Debugging only. */
+    uint32_t max_fragment;   /* plaintext bytes of a record, HG_TLS_MIN_FRAGMENT to
+                              * HG_TLS_MAX_PLAINTEXT: we send no more, and ask the peer to send no
+                              * more (RFC 8449); 0: HG_TLS_MAX_PLAINTEXT */
+    uint64_t update_after;   /* TLS 1.3: records under one key, of either direction, after which
+                              * new ones are made; 0: only well before the key's limit */
 };
 
 /* 0, or negative errno with a sentence naming file and cause. */
@@ -103,14 +109,21 @@ uint32_t hg_tls_peek(const struct hg_tls *tls, const struct hg_iov *in, unsigned
 int hg_tls_open(struct hg_tls *tls, const struct hg_iov *in, unsigned n, const struct hg_iov *dst,
                 struct hg_tls_opened *res);
 
-/* Seals one application-data record of up to HG_TLS_MAX_PLAINTEXT bytes gathered from in[] into dst
- * (cap >= sum + HG_TLS_OVERHEAD). in[0] may lie inside dst at exactly dst + hg_tls_seal_offset()
- * for in-place work. Returns the record's length or -EPIPE/-EINVAL, or -EAGAIN while
- * hg_tls_pending() is not 0: take that first. So the order of the calls of seal and take is the
- * order in which their bytes must be sent. */
+/* Seals application data of up to hg_tls_seal_room(tls, cap) bytes gathered from in[] into dst of cap
+ * bytes: one record, or several when the peer asked for small ones. in[0] may lie inside dst at
+ * exactly dst + hg_tls_seal_offset() for in-place work. Returns the bytes written or
+ * -EPIPE/-EINVAL, or -EAGAIN while hg_tls_pending() is not 0: take that first. So the order of the
+ * calls of seal and take is the order in which their bytes must be sent. After it a key update may
+ * be pending. */
 int hg_tls_seal(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst,
                 uint32_t cap);
 uint32_t hg_tls_seal_offset(const struct hg_tls *tls);
+/* Bytes of data whose records find room in cap bytes (more than HG_TLS_OVERHEAD), at most
+ * HG_TLS_MAX_PLAINTEXT. */
+uint32_t hg_tls_seal_room(const struct hg_tls *tls, uint32_t cap);
+/* Plaintext bytes of one record at most: what was configured, or less when the peer asked for less
+ * (RFC 8449, RFC 6066 4). HG_TLS_MIN_FRAGMENT to HG_TLS_MAX_PLAINTEXT. */
+uint32_t hg_tls_max_fragment(const struct hg_tls *tls);
 
 /* Handshake messages, key updates and alerts that wait to be sent. hg_tls_take() moves up to cap
  * bytes out and returns how many. */

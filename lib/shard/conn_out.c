@@ -49,8 +49,8 @@ static int make_record(struct hg_conn *c, struct rte_mbuf *m)
     uint16_t room = rte_pktmbuf_tailroom(m);
     struct service_out out = {
         .room = rte_pktmbuf_mtod_offset(m, uint8_t *, hg_tls_seal_offset(c->tls)),
-        .cap = room - HG_TLS_OVERHEAD,
-        .max = room - HG_TLS_OVERHEAD,
+        .cap = hg_tls_seal_room(c->tls, room),
+        .max = hg_tls_seal_room(c->tls, room),
     };
     int len = c->ops->output(c->svc, &out, c->shard->now);
     struct hg_iov iov;
@@ -89,9 +89,12 @@ static int make_plain(struct hg_conn *c, struct rte_mbuf *m)
 static void flush_service(struct hg_conn *c)
 {
     for (uint32_t sent = 0; sent < FLUSH_MAX;) {
-        struct rte_mbuf *m = tx_mbuf(c);
+        struct rte_mbuf *m = NULL;
         int len;
 
+        /* Sealing may have made a key update due, whose place is before the next record. */
+        if (c->tls == NULL || flush_tls(c))
+            m = tx_mbuf(c);
         if (m == NULL)
             return;
         len = c->tls != NULL ? make_record(c, m) : make_plain(c, m);

@@ -32,6 +32,16 @@
 
 /* ---- handshake ---- */
 
+/* RFC 8446 5.5: ChaCha20-Poly1305 needs no new keys before its sequence number ends. */
+static uint64_t rekey_after(const struct hg_tls_ctx *ctx, const struct hg_tls_suite *suite)
+{
+    uint64_t most = suite->alg == HG_TLS_CHACHA20_POLY1305 ? UINT64_MAX : HG_TLS_REKEY_AFTER;
+
+    if (suite->version != HG_TLS_1_3)
+        return UINT64_MAX;
+    return ctx->update_after != 0 && ctx->update_after < most ? ctx->update_after : most;
+}
+
 static int install(struct hg_tls *tls, const struct hg_tls_traffic *t)
 {
     struct hg_tls_rec_cfg cfg = {
@@ -48,6 +58,10 @@ static int install(struct hg_tls *tls, const struct hg_tls_traffic *t)
         return rc;
     tls->rx.seq = tls->tx.seq = t->seq;
     tls->tx.nonce_base = t->nonce_base;
+    tls->rx.max_inner = t->sizes.rx_inner;
+    tls->rx.max_text = t->sizes.rx_text;
+    tls->max_fragment = t->sizes.tx_text;
+    tls->rekey_after = rekey_after(tls->ctx, t->suite);
     memcpy(tls->tx_secret, t->tx_secret, sizeof tls->tx_secret);
     memcpy(tls->rx_secret, t->rx_secret, sizeof tls->rx_secret);
     tls->keyed = true;
@@ -131,6 +145,11 @@ static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned 
     }
     if (cut.have < HG_TLS_RECORD_HEADER)
         return 0;
+    if (cut.len > hg_tls_hs_body_max(tls->hs, cut.hdr[0])) {
+        tls->shard->counters.bad_record++;
+        return hg_tls_refuse(tls, HG_TLS_AL_RECORD_OVERFLOW,
+                             "a handshake record of %u bytes is longer than was agreed", cut.len);
+    }
     len = HG_TLS_RECORD_HEADER + cut.len;
     if (tls->hs_bytes + len > HG_TLS_HS_BYTES || tls->hs_records >= HG_TLS_HS_RECORDS)
         return hg_tls_refuse(
@@ -175,7 +194,7 @@ int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_
         return -ENOMEM;
     memset(tls, 0, sizeof *tls);
     tls->state = HG_TLS_HANDSHAKE;
-    tls->rekey_after = HG_TLS_REKEY_AFTER;
+    tls->max_fragment = ctx->max_fragment;
     tls->suite = tls->version = "";
     tls->shard = shard;
     tls->ctx = hg_tls_ctx_ref(ctx);
@@ -263,9 +282,44 @@ static int used_up(struct hg_tls *tls)
     return -EPIPE;
 }
 
+/* Text that lies in dst moves to its end, so that the records of its first pieces do not overwrite
+ * those that follow: seal_room() leaves one piece's room between the two. */
+static struct hg_iov make_way(struct hg_iov in, uint8_t *dst, uint32_t cap)
+{
+    if (in.base < dst || in.base >= dst + cap)
+        return in;
+    memmove(dst + cap - in.len, in.base, in.len);
+    return (struct hg_iov){dst + cap - in.len, in.len};
+}
+
+/* Seals records of at most max_fragment bytes, one after the other. Returns the bytes or -EIO. */
+static int seal_pieces(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint64_t len,
+                       uint8_t *dst)
+{
+    struct hg_tls_cur cur = {.v = in, .n = n};
+    int done = 0;
+
+    do {
+        uint32_t piece = len < tls->max_fragment ? (uint32_t)len : tls->max_fragment, run = piece;
+        struct hg_tls_text text = {
+            .type = HG_TLS_TYPE_DATA, .in = cur.v, .n = cur.n, .off = cur.off, .len = piece};
+        int rc = hg_tls_rec_seal(&tls->tx, &text, dst + done);
+        const uint8_t *p;
+
+        if (rc < 0)
+            return rc;
+        done += rc;
+        len -= piece;
+        tls->shard->counters.records_out++;
+        while (run != 0)
+            run -= hg_tls_cur_run(&cur, run, &p);
+    } while (len != 0);
+    return done;
+}
+
 int hg_tls_seal(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t *dst, uint32_t cap)
 {
-    struct hg_tls_text text = {.type = HG_TLS_TYPE_DATA, .in = in, .n = n};
+    struct hg_iov moved;
     uint64_t len = 0;
     int rc;
 
@@ -275,25 +329,45 @@ int hg_tls_seal(struct hg_tls *tls, const struct hg_iov *in, unsigned n, uint8_t
         return -EAGAIN;
     for (unsigned i = 0; i < n; i++)
         len += in[i].len;
-    if (len > HG_TLS_MAX_PLAINTEXT || cap < len + HG_TLS_OVERHEAD)
+    if (cap < HG_TLS_OVERHEAD || len > hg_tls_seal_room(tls, cap))
         return -EINVAL;
-    text.len = (uint32_t)len;
-    if (tls->tx.seq + HG_TLS_CTL_RESERVE >= tls->tx.limit)
+    if (tls->tx.seq + HG_TLS_CTL_RESERVE + len / tls->max_fragment >= tls->tx.limit)
         return used_up(tls);
-    rc = hg_tls_rec_seal(&tls->tx, &text, dst);
+    if (len > tls->max_fragment && n == 1) {
+        moved = make_way(in[0], dst, cap);
+        in = &moved;
+    }
+    rc = seal_pieces(tls, in, n, len, dst);
     if (rc < 0) {
         hg_fail(&tls->error, 0, "the %s AEAD provider failed to seal", tls->tx.aead.ops->name);
         hg_tls_enter_failed(tls);
         return -EPIPE;
     }
-    tls->shard->counters.records_out++;
     tls->shard->counters.bytes_out += len;
+    if (tls->tx.seq >= tls->rekey_after && hg_tls_update_in_time(tls) != 0)
+        return used_up(tls);
     return rc;
+}
+
+uint32_t hg_tls_seal_room(const struct hg_tls *tls, uint32_t cap)
+{
+    uint32_t text = tls->max_fragment, n;
+
+    if (cap <= text + HG_TLS_OVERHEAD)
+        return cap - HG_TLS_OVERHEAD;
+    n = (cap - text) / (text + HG_TLS_OVERHEAD);
+    n = n == 0 ? text : n * text;
+    return n < HG_TLS_MAX_PLAINTEXT ? n : HG_TLS_MAX_PLAINTEXT;
 }
 
 uint32_t hg_tls_seal_offset(const struct hg_tls *tls)
 {
     return tls->keyed ? tls->tx.head : HG_TLS_RECORD_HEADER;
+}
+
+uint32_t hg_tls_max_fragment(const struct hg_tls *tls)
+{
+    return tls->max_fragment;
 }
 
 uint32_t hg_tls_pending(const struct hg_tls *tls)

@@ -30,6 +30,7 @@ struct hg_tls {
     bool update_asked;   /* we asked for new receiving keys and did not get them yet */
     struct hg_tls_rec rx, tx;
     uint64_t rekey_after;  /* records under one key after which we ask for new ones (TLS 1.3) */
+    uint32_t max_fragment; /* plaintext bytes of a record that we seal */
     uint64_t data_records; /* application-data records opened */
     uint32_t idle_records; /* records in a row without application data */
     uint32_t hs_records;
@@ -49,9 +50,8 @@ struct hg_tls {
 
 /* ---- tls_ctl.c: what we send ourselves, and failing ---- */
 
-/* Puts one record with a short message into ctl, under our keys once there are any. Before that in
- * the clear: after a TLS 1.3 server's hello the peer may take that for an unexpected message, but
- * then the connection is lost in any case. */
+/* Puts one record with a short message into ctl, under our keys once there are any, before that in
+ * the clear. */
 void hg_tls_put_control(struct hg_tls *tls, uint8_t type, uint8_t *msg, uint32_t len);
 void hg_tls_put_alert(struct hg_tls *tls, uint8_t level, enum hg_tls_alert alert);
 /* Fails the connection for a reason of ours: the alert waits to be sent, the sentence stays.
@@ -64,6 +64,10 @@ int hg_tls_enter_failed(struct hg_tls *tls);
 void hg_tls_wipe(struct hg_tls *tls);
 
 /* ---- tls_data.c ---- */
+
+/* Queues a KeyUpdate (RFC 8446 4.6.3) when the keys of either direction have served long enough. 0
+ * or negative errno. */
+int hg_tls_update_in_time(struct hg_tls *tls);
 
 /* hg_tls_open() in state HG_TLS_OPEN; dst->len is the room. */
 int hg_tls_open_protected(struct hg_tls *tls, const struct hg_iov *in, unsigned n,

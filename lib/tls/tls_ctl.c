@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_conn.h"
+#include "tls_ctx.h"
 #include "tls_shard.h"
 #include <assert.h>
 #include <errno.h>
@@ -53,6 +54,22 @@ int hg_tls_enter_failed(struct hg_tls *tls)
     return -EPROTO;
 }
 
+/* RFC 8446 6: an alert is protected as other records are at its time, so that the peer can read it.
+ * Without memory for that it goes in the clear. */
+static void key_alert(struct hg_tls *tls)
+{
+    struct hg_tls_rec_cfg cfg = {
+        .provider = tls->ctx->provider, .engine = &tls->shard->engine, .seal = true};
+    struct hg_tls_keyset keys;
+
+    if (tls->keyed || tls->hs == NULL)
+        return;
+    cfg.suite = hg_tls_hs_alert_keys(tls->hs, &keys);
+    if (cfg.suite != NULL)
+        tls->keyed = hg_tls_rec_init(&tls->tx, &cfg, &keys) == 0;
+    OPENSSL_cleanse(&keys, sizeof keys);
+}
+
 int hg_tls_refuse(struct hg_tls *tls, enum hg_tls_alert alert, const char *fmt, ...)
 {
     va_list ap;
@@ -61,6 +78,7 @@ int hg_tls_refuse(struct hg_tls *tls, enum hg_tls_alert alert, const char *fmt, 
     vsnprintf(tls->error.text, sizeof tls->error.text, fmt, ap);
     va_end(ap);
     if (!tls->close_sent) {
+        key_alert(tls);
         hg_tls_put_alert(tls, HG_TLS_ALERT_FATAL, alert);
         tls->shard->counters.alerts_out++;
     }

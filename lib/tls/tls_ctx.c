@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_ctx.h"
 #include "tls_keys.h"
+#include "tls_limit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -242,6 +243,8 @@ static int configure(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struc
     if (rc == 0)
         rc = set_alpn(ctx, cfg, err);
     if (rc == 0)
+        rc = hg_tls_limit_setup(ctx, cfg, err);
+    if (rc == 0)
         rc = open_keylog(ctx, cfg, err);
     if (rc == 0)
         hg_tls_hs_setup(ctx);
@@ -259,6 +262,7 @@ int hg_tls_ctx_create(const struct hg_tls_cfg *cfg, struct hg_tls_ctx **out, str
     atomic_init(&ctx->refs, 1);
     ctx->role = cfg->role;
     ctx->provider = cfg->provider;
+    ctx->update_after = cfg->update_after;
     ERR_clear_error();
     ctx->ssl = SSL_CTX_new(cfg->role == HG_TLS_SERVER ? TLS_server_method() : TLS_client_method());
     rc = ctx->ssl == NULL ? hg_fail(err, -ENOMEM, "OpenSSL gives no TLS context: %s", reason())

@@ -53,15 +53,15 @@ static int update_rx(struct hg_tls *tls)
 }
 
 /* RFC 8446 5.5: new keys well before the limit; also for what the peer sends, since not every TLS
- * library counts. Done when opening, so that sealing never leaves something pending behind it. */
-static int update_in_time(struct hg_tls *tls)
+ * library counts. */
+int hg_tls_update_in_time(struct hg_tls *tls)
 {
     bool tx_due = tls->tx.seq >= tls->rekey_after;
     bool rx_due = tls->rx.seq >= tls->rekey_after && !tls->update_asked;
 
-    if ((!tx_due && !rx_due) || !is_13(tls) || tls->tx.suite->alg == HG_TLS_CHACHA20_POLY1305)
+    if ((!tx_due && !rx_due) || !is_13(tls))
         return 0;
-    tls->update_asked |= rx_due && !tls->update_pending;
+    tls->update_asked |= rx_due && !tls->update_pending && !tls->close_sent;
     return update_tx(tls, rx_due);
 }
 
@@ -205,7 +205,7 @@ static int open_record(struct hg_tls *tls, const struct hg_tls_cut *cut, uint8_t
     rc = dispatch(tls, &plain, dst, res);
     if (rc != 0)
         return rc;
-    rc = update_in_time(tls);
+    rc = hg_tls_update_in_time(tls);
     if (rc != 0)
         return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR, "key update failed: %s", strerror(-rc));
     return 0;
@@ -222,6 +222,8 @@ int hg_tls_open_protected(struct hg_tls *tls, const struct hg_iov *in, unsigned 
         return hg_tls_refuse(tls, HG_TLS_AL_UNEXPECTED_MESSAGE,
                              "a record of type %u may not come here", cut.hdr[0]);
     }
+    if (rc == 0 && cut.have == HG_TLS_RECORD_HEADER && hg_tls_rec_too_long(&tls->rx, cut.len))
+        rc = -EMSGSIZE; /* not worth waiting for */
     if (rc < 0)
         return refuse_record(tls, rc, cut.len);
     if (rc == 0)

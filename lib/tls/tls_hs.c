@@ -23,6 +23,8 @@ struct hg_tls_hs {
     BIO *in;                      /* owned by ssl */
     BIO *out;                     /* a reference of ours and one of ssl's */
     struct secret client, server; /* TLS 1.3 application traffic secrets */
+    struct secret alert;          /* what an alert of ours is protected with before completion */
+    struct hg_tls_limit limit;
     struct hg_tls_peer peer;
     struct hg_err why;
     int alert_in;       /* the last alert received, -1: none */
@@ -70,6 +72,7 @@ static void keylog_cb(const SSL *ssl, const char *line)
 
     keep_secret(&hs->client, line);
     keep_secret(&hs->server, line);
+    keep_secret(&hs->alert, line);
     if (hs->ctx->keylog != NULL) {
         fprintf(hs->ctx->keylog, "%s\n", line);
         fflush(hs->ctx->keylog);
@@ -184,6 +187,11 @@ int hg_tls_hs_create(struct hg_tls_ctx *ctx, struct hg_tls_counters *counters,
     hs->alert_in = -1;
     hs->client.label = "CLIENT_TRAFFIC_SECRET_0";
     hs->server.label = "SERVER_TRAFFIC_SECRET_0";
+    /* RFC 8446 7.3: a server has its application keys once its Finished is out; a client answers a
+     * flight that it does not like with its handshake keys. */
+    hs->alert.label =
+        ctx->role == HG_TLS_SERVER ? hs->server.label : "CLIENT_HANDSHAKE_TRAFFIC_SECRET";
+    hs->limit.why = &hs->why;
     hs->peer.is_client = ctx->role == HG_TLS_SERVER;
     hs->peer.ca_file = ctx->ca_file;
     hs->peer.server_name = ctx->server_name;
@@ -208,6 +216,7 @@ void hg_tls_hs_shed(struct hg_tls_hs *hs)
     hs->in = NULL;
     OPENSSL_cleanse(hs->client.bytes, sizeof hs->client.bytes);
     OPENSSL_cleanse(hs->server.bytes, sizeof hs->server.bytes);
+    OPENSSL_cleanse(hs->alert.bytes, sizeof hs->alert.bytes);
 }
 
 void hg_tls_hs_destroy(struct hg_tls_hs *hs)
@@ -366,7 +375,39 @@ int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
     out->suite = hg_tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(hs->ssl)));
     /* The suites were checked when the context was made. */
     assert(out->suite != NULL && out->suite->version == (enum hg_tls_version)SSL_version(hs->ssl));
+    hg_tls_limit_sizes(&hs->limit, hs->ssl, &out->sizes);
     return out->suite->version == HG_TLS_1_3 ? traffic_13(hs, out) : traffic_12(hs, out);
+}
+
+const struct hg_tls_suite *hg_tls_hs_alert_keys(const struct hg_tls_hs *hs,
+                                                struct hg_tls_keyset *out)
+{
+    const struct hg_tls_suite *suite;
+
+    if (hs->ssl == NULL || hs->alert.len == 0)
+        return NULL;
+    suite = hg_tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(hs->ssl)));
+    if (suite == NULL || suite->secret_len != hs->alert.len ||
+        hg_tls_traffic_keys(suite, hs->alert.bytes, out) != 0)
+        return NULL;
+    return suite;
+}
+
+uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type)
+{
+    struct hg_tls_sizes sizes;
+
+    if (type != HG_TLS_TYPE_DATA)
+        return HG_TLS_MAX_CIPHERTEXT;
+    hg_tls_limit_sizes(&hs->limit, hs->ssl, &sizes);
+    return sizes.rx_inner + HG_TLS_TAG;
+}
+
+struct hg_tls_limit *hg_tls_hs_limit(const SSL *ssl)
+{
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+
+    return &hs->limit;
 }
 
 /* RFC 7627: without the extended master secret a TLS 1.2 session is not bound to its handshake. A

@@ -8,6 +8,7 @@
 #define HEADGATE_TLS_HS_H
 
 #include "tls_keys.h"
+#include "tls_limit.h"
 #include "tls_peer.h"
 
 struct hg_tls_hs;
@@ -20,6 +21,7 @@ struct hg_tls_traffic {
     uint8_t tx_secret[HG_TLS_SECRET_MAX], rx_secret[HG_TLS_SECRET_MAX]; /* TLS 1.3: for updates */
     uint64_t seq;        /* next sequence number, the same in both directions */
     uint64_t nonce_base; /* TLS 1.2 GCM: explicit nonce that sequence 0 was sent with */
+    struct hg_tls_sizes sizes;
 };
 
 /* ctx and counters outlive it. 0 or -ENOMEM. For a client the first flight is ready. */
@@ -35,6 +37,12 @@ int hg_tls_hs_feed(struct hg_tls_hs *hs, struct hg_tls_cur cur, uint32_t len);
 
 /* After completion: derives what records need. 0 or -EIO. */
 int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);
+/* Before completion: the keys that an alert of ours is protected with now (TLS 1.3), at sequence 0;
+ * NULL when it goes in the clear. */
+const struct hg_tls_suite *hg_tls_hs_alert_keys(const struct hg_tls_hs *hs,
+                                                struct hg_tls_keyset *out);
+/* Bytes that the body of a record in the handshake may have. */
+uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type);
 /* After completion: the alert to refuse the connection with all the same (sentence in
  * hg_tls_hs_why()), or 0. */
 int hg_tls_hs_refusal(struct hg_tls_hs *hs);
@@ -52,5 +60,8 @@ void hg_tls_hs_shed(struct hg_tls_hs *hs);
 /* Output: bytes that wait, and taking up to cap of them. */
 uint32_t hg_tls_hs_pending(const struct hg_tls_hs *hs);
 uint32_t hg_tls_hs_take(struct hg_tls_hs *hs, uint8_t *dst, uint32_t cap);
+
+/* The record sizes of the handshake that an SSL belongs to. */
+struct hg_tls_limit *hg_tls_hs_limit(const SSL *ssl);
 
 #endif /* HEADGATE_TLS_HS_H */

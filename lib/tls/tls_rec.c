@@ -28,6 +28,8 @@ int hg_tls_rec_init(struct hg_tls_rec *rec, const struct hg_tls_rec_cfg *cfg,
     rec->head = (uint8_t)(HG_TLS_RECORD_HEADER + cfg->suite->explicit_len);
     rec->expansion = (uint8_t)(HG_TLS_TAG + cfg->suite->explicit_len);
     rec->limit = UINT64_MAX;
+    rec->max_text = HG_TLS_MAX_PLAINTEXT;
+    rec->max_inner = HG_TLS_MAX_PLAINTEXT + is_13(rec);
     if (cfg->seal && cfg->suite->alg != HG_TLS_CHACHA20_POLY1305)
         rec->limit = HG_TLS_SEAL_LIMIT;
     hg_tls_aead_init(&rec->aead, cfg->provider, cfg->engine, cfg->suite->alg, cfg->seal);
@@ -96,6 +98,11 @@ uint32_t hg_tls_rec_room(const struct hg_tls_rec *rec, uint32_t body_len)
     return body_len <= rec->expansion ? 0 : body_len - rec->expansion;
 }
 
+bool hg_tls_rec_too_long(const struct hg_tls_rec *rec, uint32_t body_len)
+{
+    return body_len > rec->expansion + rec->max_inner;
+}
+
 int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_t *dst,
                     struct hg_tls_plain *out)
 {
@@ -107,7 +114,7 @@ int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_
     if (cut->len < rec->expansion)
         return -EBADMSG;
     op.len = cut->len - rec->expansion;
-    if (op.len > HG_TLS_MAX_PLAINTEXT + is_13(rec))
+    if (op.len > rec->max_inner)
         return -EMSGSIZE;
     hg_tls_cur_copy(&op.in, explicit_nonce, rec->suite->explicit_len);
     make_nonce(rec, explicit_nonce, nonce);
@@ -115,11 +122,11 @@ int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_
     if (hg_tls_aead_open(&rec->aead, &op) != 0)
         return -EBADMSG;
     rec->seq++;
-    if (is_13(rec))
-        return strip_padding(dst, op.len, out);
     out->type = cut->hdr[0];
     out->len = op.len;
-    return 0;
+    if (is_13(rec) && strip_padding(dst, op.len, out) != 0)
+        return -EPROTO;
+    return out->len > rec->max_text ? -EMSGSIZE : 0;
 }
 
 /* Header and explicit nonce. */
@@ -142,7 +149,7 @@ int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint
     struct hg_tls_aead_op op = {
         .nonce = nonce,
         .aad = aad,
-        .in = {.v = text->in, .n = text->n},
+        .in = {.v = text->in, .n = text->n, .off = text->off},
         .len = text->len,
         .tail = &text->type,
         .tail_len = is_13(rec),
@@ -154,7 +161,7 @@ int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint
     assert(text->len <= HG_TLS_MAX_PLAINTEXT);
     if (rec->seq >= rec->limit)
         return -EOVERFLOW;
-    if (is_13(rec) && text->n == 1 && text->in[0].base == op.dst) {
+    if (is_13(rec) && text->n == 1 && text->off == 0 && text->in[0].base == op.dst) {
         /* In place there is room for the content type behind the text, which saves a piece. */
         op.dst[text->len] = text->type;
         op.in.v = &whole;

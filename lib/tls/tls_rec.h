@@ -21,8 +21,10 @@ struct hg_tls_rec {
     uint64_t limit;      /* seq that must not be used */
     uint64_t nonce_base; /* explicit nonce of seq 0, big-endian on the wire (TLS 1.2 GCM) */
     uint8_t iv[HG_TLS_NONCE];
-    uint8_t head;      /* bytes before the text: header and explicit nonce */
-    uint8_t expansion; /* bytes a record's body has beyond its text, the inner type apart */
+    uint32_t max_inner; /* opening: bytes of text, content type and padding of a record */
+    uint32_t max_text;  /* opening: bytes of text alone */
+    uint8_t head;       /* bytes before the text: header and explicit nonce */
+    uint8_t expansion;  /* bytes a record's body has beyond its text, the inner type apart */
     struct hg_tls_aead aead;
 };
 
@@ -50,6 +52,9 @@ struct hg_tls_plain {
 /* Bytes that opening a record with a body of body_len bytes writes; 0 when it is too short. */
 uint32_t hg_tls_rec_room(const struct hg_tls_rec *rec, uint32_t body_len);
 
+/* What a body of body_len bytes holds exceeds max_inner, whatever it is. */
+bool hg_tls_rec_too_long(const struct hg_tls_rec *rec, uint32_t body_len);
+
 /* Opens a complete record into dst, which has hg_tls_rec_room() bytes. 0, or
  * -EBADMSG  tag does not match, or no room for one (bad_record_mac); dst is zeroed
  * -EMSGSIZE more plaintext than allowed (record_overflow)
@@ -63,7 +68,8 @@ struct hg_tls_text {
     uint8_t type;
     const struct hg_iov *in; /* may be in place: in[0].base == dst + rec->head */
     unsigned n;
-    uint32_t len; /* bytes in in[], at most HG_TLS_MAX_PLAINTEXT */
+    uint32_t off; /* bytes of in[0] to pass over */
+    uint32_t len; /* bytes of text, at most HG_TLS_MAX_PLAINTEXT */
 };
 
 /* Seals into dst, which has len + HG_TLS_OVERHEAD bytes. Returns the record's length, or

@@ -79,6 +79,7 @@ static void make_ends(struct run *r, uint8_t choice)
     r->tls->shard = shard;
     r->tls->ctx = &ctx;
     r->tls->rekey_after = 20;
+    r->tls->max_fragment = HG_TLS_MAX_PLAINTEXT;
     CHECK(hg_tls_rec_init(&r->tls->rx, &cfg, &k) == 0);
     cfg.seal = true;
     CHECK(hg_tls_rec_init(&r->tls->tx, &cfg, &k) == 0);
