@@ -57,6 +57,8 @@ struct config {
     char provider[CFG_TEXT_MAX];
     uint64_t max_fragment;     /* bytes */
     uint64_t key_update_after; /* records; 0: TLS decides */
+    uint64_t tickets;          /* 0: none */
+    hg_ns ticket_lifetime;
     hg_ns handshake_timeout;
     /* [ingest] */
     uint64_t listen, connections, volumes, requests, max_raw, credit, buffers;
@@ -73,6 +75,7 @@ struct config {
     hg_ns test_idle;
     uint64_t test_max_fragment;     /* bytes */
     uint64_t test_key_update_after; /* records; 0: TLS decides */
+    uint64_t test_tickets;          /* 0: none */
     /* [control] */
     char socket[CFG_TEXT_MAX];
     /* [debug] */

@@ -237,6 +237,7 @@ static int test_context(const struct config *cfg, const struct hg_tls_cfg *node,
     tls.alpn = NULL;
     tls.max_fragment = (uint32_t)cfg->test_max_fragment;
     tls.update_after = cfg->test_key_update_after;
+    tls.tickets = (uint32_t)cfg->test_tickets;
     return hg_tls_ctx_create(&tls, out, err);
 }
 
@@ -254,6 +255,8 @@ int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_
         .keylog_file = cfg->keylog[0] != '\0' ? cfg->keylog : NULL,
         .max_fragment = (uint32_t)cfg->max_fragment,
         .update_after = cfg->key_update_after,
+        .tickets = (uint32_t)cfg->tickets,
+        .ticket_lifetime = (uint32_t)(cfg->ticket_lifetime / HG_SEC(1)),
     };
 
     if (tls.keylog_file != NULL)

@@ -29,7 +29,10 @@ enum hg_tls_version { HG_TLS_1_2 = 0x0303, HG_TLS_1_3 = 0x0304 };
 #define HG_TLS_MAX_RECORD (HG_TLS_RECORD_HEADER + HG_TLS_MAX_CIPHERTEXT)
 #define HG_TLS_MIN_FRAGMENT 512u /* smallest limit of plaintext that we can keep */
 #define HG_TLS_OVERHEAD 32u      /* sealing adds at most this to the plaintext, header included */
-#define HG_TLS_NAME_MAX 128u     /* bytes of a source's name, NUL included */
+#define HG_TLS_TICKETS_MAX 8u
+#define HG_TLS_TICKET_LIFETIME 7200u       /* seconds, unless configured */
+#define HG_TLS_TICKET_LIFETIME_MAX 604800u /* seconds, RFC 8446 4.6.1 */
+#define HG_TLS_NAME_MAX 128u               /* bytes of a source's name, NUL included */
 
 struct hg_tls_cfg {
     enum hg_tls_role role;
@@ -54,6 +57,10 @@ struct hg_tls_cfg {
                               * more (RFC 8449); 0: HG_TLS_MAX_PLAINTEXT */
     uint64_t update_after;   /* TLS 1.3: records under one key, of either direction, after which
                               * new ones are made; 0: only well before the key's limit */
+    uint32_t tickets;        /* server: session tickets after a full handshake (TLS 1.2: at most
+                               * one), up to HG_TLS_TICKETS_MAX; 0: no resumption */
+    uint32_t ticket_lifetime; /* seconds after its full handshake for which a session can be
+                               * resumed, up to a week; 0: HG_TLS_TICKET_LIFETIME */
 };
 
 /* 0, or negative errno with a sentence naming file and cause. */
@@ -141,6 +148,8 @@ void hg_tls_close(struct hg_tls *tls);
 const char *hg_tls_peer_name(const struct hg_tls *tls);
 const char *hg_tls_suite(const struct hg_tls *tls);   /* IANA-like name, "" before */
 const char *hg_tls_version(const struct hg_tls *tls); /* "TLSv1.3", ... */
+/* The session of an earlier connection goes on (session ticket): no certificate was shown again. */
+bool hg_tls_resumed(const struct hg_tls *tls);
 /* Why it failed: peer's alert or our check, with the certificate's subject where one is to blame,
  * and what to do. "" when it did not. */
 const char *hg_tls_error(const struct hg_tls *tls);
@@ -161,7 +170,14 @@ const char *hg_tls_error(const struct hg_tls *tls);
     X(bad_tag, "records whose authentication tag did not match")                                   \
     X(alerts_in, "alerts received, close_notify apart")                                            \
     X(alerts_out, "alerts sent, close_notify apart")                                               \
-    X(key_updates, "key updates, either direction")
+    X(key_updates, "key updates, either direction")                                                \
+    X(resumed, "of the handshakes completed, those that resumed a session by its ticket")          \
+    X(tickets_out, "session tickets made")                                                         \
+    X(tickets_unknown,                                                                             \
+      "tickets not made here, or before a reload, or too long ago; the handshake "                 \
+      "went on in full")                                                                           \
+    X(tickets_stale, "tickets whose session or certificate has expired; the handshake went on in " \
+                     "full")
 
 struct hg_tls_counters {
     HG_TLS_COUNTERS(HG_COUNTER_FIELD)

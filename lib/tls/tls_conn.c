@@ -56,7 +56,8 @@ static int install(struct hg_tls *tls, const struct hg_tls_traffic *t)
         rc = hg_tls_rec_init(&tls->tx, &cfg, &t->tx);
     if (rc != 0)
         return rc;
-    tls->rx.seq = tls->tx.seq = t->seq;
+    tls->rx.seq = t->rx_seq;
+    tls->tx.seq = t->tx_seq;
     tls->tx.nonce_base = t->nonce_base;
     tls->rx.max_inner = t->sizes.rx_inner;
     tls->rx.max_text = t->sizes.rx_text;
@@ -96,6 +97,8 @@ static int complete(struct hg_tls *tls)
     tls->suite = hg_tls_hs_suite(tls->hs);
     tls->version = hg_tls_hs_version(tls->hs);
     snprintf(tls->peer_name, sizeof tls->peer_name, "%s", hg_tls_hs_peer_name(tls->hs));
+    tls->resumed = hg_tls_hs_resumed(tls->hs);
+    tls->shard->counters.resumed += tls->resumed;
     hg_tls_hs_shed(tls->hs);
     drop_handshake(tls);
     tls->state = HG_TLS_OPEN;
@@ -423,6 +426,11 @@ const char *hg_tls_suite(const struct hg_tls *tls)
 const char *hg_tls_version(const struct hg_tls *tls)
 {
     return tls->version;
+}
+
+bool hg_tls_resumed(const struct hg_tls *tls)
+{
+    return tls->resumed;
 }
 
 const char *hg_tls_error(const struct hg_tls *tls)

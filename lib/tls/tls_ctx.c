@@ -2,6 +2,7 @@
 #include "tls_ctx.h"
 #include "tls_keys.h"
 #include "tls_limit.h"
+#include "tls_ticket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -213,8 +214,9 @@ static int open_keylog(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, str
     return hg_fail(err, -e, "key log file %s: %s", cfg->keylog_file, strerror(e));
 }
 
-/* No tickets and no session cache: every connection is a full handshake, and record sequence
- * numbers are known when our records take over. No renegotiation for the same reason. */
+/* No session cache, and no tickets unless hg_tls_tickets_setup() allows them; never 0-RTT. No
+ * renegotiation: once our records take over OpenSSL is gone. Tickets need psk_dhe_ke in TLS 1.3,
+ * which is OpenSSL's way unless told otherwise. */
 static void set_options(SSL_CTX *ssl)
 {
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
@@ -244,6 +246,8 @@ static int configure(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struc
         rc = set_alpn(ctx, cfg, err);
     if (rc == 0)
         rc = hg_tls_limit_setup(ctx, cfg, err);
+    if (rc == 0)
+        rc = hg_tls_tickets_setup(ctx, cfg, err);
     if (rc == 0)
         rc = open_keylog(ctx, cfg, err);
     if (rc == 0)
@@ -292,6 +296,7 @@ void hg_tls_ctx_unref(struct hg_tls_ctx *ctx)
     if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
         return;
     SSL_CTX_free(ctx->ssl);
+    hg_tls_tickets_destroy(ctx->tickets);
     if (ctx->keylog != NULL)
         fclose(ctx->keylog);
     free(ctx->server_name);

@@ -16,11 +16,12 @@ struct hg_tls_ctx {
     uint8_t alpn[1 + 255]; /* length byte and protocol, as on the wire; alpn[0] == 0: none */
     bool alpn_optional;
     bool server_name_is_ip;
-    char *server_name;     /* owned; NULL: none */
-    char *ca_file;         /* owned; for sentences; NULL: none */
-    FILE *keylog;          /* owned; NULL: none. stdio's own lock serves the threads. */
-    uint32_t max_fragment; /* plaintext bytes of a record */
-    uint64_t update_after; /* records under one key; 0: only before its limit */
+    char *server_name;              /* owned; NULL: none */
+    char *ca_file;                  /* owned; for sentences; NULL: none */
+    FILE *keylog;                   /* owned; NULL: none. stdio's own lock serves the threads. */
+    uint32_t max_fragment;          /* plaintext bytes of a record */
+    struct hg_tls_tickets *tickets; /* owned; NULL: none */
+    uint64_t update_after;          /* records under one key; 0: only before its limit */
 };
 
 /* Registers the handshake's callbacks with a new SSL_CTX (in tls_hs.c, which owns them). */

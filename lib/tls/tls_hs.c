@@ -29,6 +29,7 @@ struct hg_tls_hs {
     struct hg_err why;
     int alert_in;       /* the last alert received, -1: none */
     bool ccs_sent;      /* our ChangeCipherSpec went out: what follows is protected */
+    uint64_t last_out;  /* records of type application_data in the output of the last step */
     uint64_t fin_nonce; /* explicit nonce of our Finished (TLS 1.2 GCM) */
 };
 
@@ -230,7 +231,8 @@ void hg_tls_hs_destroy(struct hg_tls_hs *hs)
 
 /* ---- one step ---- */
 
-/* OpenSSL starts the explicit nonces of TLS 1.2 GCM at random and counts on. Ours continue after
+/* TLS 1.3: a server's last step sends tickets under the application keys; our records go on after
+ * theirs. OpenSSL starts the explicit nonces of TLS 1.2 GCM at random and counts on. Ours continue after
  * the one its Finished had, so that none is used twice under the key. Looks at the whole records in
  * the output from `from` on. */
 static void watch_output(struct hg_tls_hs *hs, size_t from)
@@ -239,12 +241,14 @@ static void watch_output(struct hg_tls_hs *hs, size_t from)
     hg_be64 nonce;
     size_t len = (size_t)BIO_get_mem_data(hs->out, &data), off = from;
 
+    hs->last_out = 0;
     while (len - off >= HG_TLS_RECORD_HEADER) {
         const uint8_t *rec = (const uint8_t *)data + off;
         size_t body = (size_t)rec[3] << 8 | rec[4];
 
         if (len - off - HG_TLS_RECORD_HEADER < body)
             break;
+        hs->last_out += rec[0] == HG_TLS_TYPE_DATA;
         if (rec[0] == HG_TLS_TYPE_CCS)
             hs->ccs_sent = true;
         else if (hs->ccs_sent && rec[0] == HG_TLS_TYPE_HANDSHAKE && body >= sizeof nonce) {
@@ -301,6 +305,16 @@ static void explain(struct hg_tls_hs *hs)
     }
 }
 
+/* A resumed session shows no certificate again: the name is that of the one in its ticket, which
+ * was found good before the ticket was used. */
+static void name_again(struct hg_tls_hs *hs)
+{
+    const X509 *cert = SSL_get0_peer_certificate(hs->ssl);
+
+    if (cert != NULL)
+        hg_tls_peer_cert_name(cert, hs->peer.name);
+}
+
 static int run(struct hg_tls_hs *hs)
 {
     size_t before = BIO_ctrl_pending(hs->out);
@@ -310,6 +324,8 @@ static int run(struct hg_tls_hs *hs)
     rc = SSL_do_handshake(hs->ssl);
     e = SSL_get_error(hs->ssl, rc);
     watch_output(hs, before);
+    if (rc == 1 && SSL_session_reused(hs->ssl))
+        name_again(hs);
     if (rc != 1 && e == SSL_ERROR_WANT_READ) {
         rc = 0;
     } else if (rc != 1) {
@@ -344,6 +360,7 @@ static int traffic_13(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
 
     if (tx->len != out->suite->secret_len || rx->len != out->suite->secret_len)
         return -EIO;
+    out->tx_seq = server ? hs->last_out : 0;
     memcpy(out->tx_secret, tx->bytes, tx->len);
     memcpy(out->rx_secret, rx->bytes, rx->len);
     if (hg_tls_traffic_keys(out->suite, out->tx_secret, &out->tx) != 0)
@@ -357,7 +374,7 @@ static int traffic_12(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
     uint8_t master[HG_TLS_MASTER_SECRET], randoms[2 * HG_TLS_RANDOM];
     int rc = -EIO;
 
-    out->seq = 1; /* Finished had 0, in each direction */
+    out->tx_seq = out->rx_seq = 1; /* Finished had 0, in each direction */
     out->nonce_base = hs->fin_nonce;
     if (SSL_SESSION_get_master_key(SSL_get_session(hs->ssl), master, sizeof master) ==
             sizeof master &&
@@ -403,6 +420,13 @@ uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type)
     return sizes.rx_inner + HG_TLS_TAG;
 }
 
+struct hg_tls_counters *hg_tls_hs_counters(const SSL *ssl)
+{
+    struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+
+    return hs->peer.counters;
+}
+
 struct hg_tls_limit *hg_tls_hs_limit(const SSL *ssl)
 {
     struct hg_tls_hs *hs = SSL_get_app_data(ssl);
@@ -432,6 +456,11 @@ int hg_tls_hs_refusal(struct hg_tls_hs *hs)
         return HG_TLS_AL_NO_APPLICATION_PROTOCOL;
     }
     return 0;
+}
+
+bool hg_tls_hs_resumed(const struct hg_tls_hs *hs)
+{
+    return SSL_session_reused(hs->ssl) == 1;
 }
 
 const char *hg_tls_hs_suite(const struct hg_tls_hs *hs)

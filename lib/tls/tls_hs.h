@@ -19,7 +19,7 @@ struct hg_tls_traffic {
     const struct hg_tls_suite *suite;
     struct hg_tls_keyset tx, rx;
     uint8_t tx_secret[HG_TLS_SECRET_MAX], rx_secret[HG_TLS_SECRET_MAX]; /* TLS 1.3: for updates */
-    uint64_t seq;        /* next sequence number, the same in both directions */
+    uint64_t tx_seq, rx_seq;                                            /* next sequence numbers */
     uint64_t nonce_base; /* TLS 1.2 GCM: explicit nonce that sequence 0 was sent with */
     struct hg_tls_sizes sizes;
 };
@@ -61,7 +61,9 @@ void hg_tls_hs_shed(struct hg_tls_hs *hs);
 uint32_t hg_tls_hs_pending(const struct hg_tls_hs *hs);
 uint32_t hg_tls_hs_take(struct hg_tls_hs *hs, uint8_t *dst, uint32_t cap);
 
-/* The record sizes of the handshake that an SSL belongs to. */
+bool hg_tls_hs_resumed(const struct hg_tls_hs *hs);
+/* The shard's counters and the record sizes, of the handshake that an SSL belongs to. */
+struct hg_tls_counters *hg_tls_hs_counters(const SSL *ssl);
 struct hg_tls_limit *hg_tls_hs_limit(const SSL *ssl);
 
 #endif /* HEADGATE_TLS_HS_H */
