@@ -118,7 +118,6 @@ void conn_close(struct hg_conn *c)
     if (c->tls != NULL)
         hg_tls_close(c->tls);
     conn_flush(c);
-    hg_tcp_shutdown(c->tcp);
     hg_wheel_arm(&c->shard->wheel, &c->timer, c->shard->now + c->shard->cfg.linger);
     conn_queue(c);
 }

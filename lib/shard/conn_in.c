@@ -203,7 +203,7 @@ static enum record run_plain(struct hg_conn *c)
 static bool run_closing(struct hg_conn *c)
 {
     hg_tcp_consume(c->tcp, hg_tcp_readable(c->tcp));
-    if (c->eof)
+    if (c->eof && (c->tls == NULL || hg_tls_pending(c->tls) == 0))
         conn_free(c);
     return false;
 }

@@ -117,6 +117,8 @@ void conn_flush(struct hg_conn *c)
 {
     if (c->tls != NULL && !flush_tls(c))
         return;
-    if (c->svc != NULL)
+    if (c->state == C_CLOSING)
+        hg_tcp_shutdown(c->tcp);
+    else if (c->svc != NULL)
         flush_service(c);
 }

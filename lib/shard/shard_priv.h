@@ -14,7 +14,7 @@
  *     twice. Plain bytes stay in their packets until the service has taken them.
  *  3. A shard has RECORD_BUFFERS of them; when none is free nothing is opened, TCP windows close.
  *  4. Public-key work happens only in run_handshakes(), HANDSHAKES_PER_TURN a turn.
- *  5. Alerts and ERROR are flushed before FIN; after our FIN input is read and thrown away until
+ *  5. Alerts and ERROR are flushed before FIN, which waits for room for them; after our FIN input is read and thrown away until
  *     the peer's FIN or `linger`, which begins anew while the peer acknowledges (to a bound), so that
  *     a reset does not destroy what the peer has not read yet.
  *  6. A connection in C_SERVICE has a service, in other states none. Without TLS it begins there.
@@ -52,7 +52,7 @@
 enum conn_state {
     C_HANDSHAKE,
     C_SERVICE,
-    C_CLOSING, /* our FIN is queued; invariant 5 */
+    C_CLOSING, /* our FIN is queued, or will be behind what TLS has to say; invariant 5 */
 };
 
 #define LISTENERS_MAX (1 + 2 * HG_TESTSVC_KINDS)
