@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-3-Clause
+# What comes after the handshake, through the whole stack, with the tools of others as peers: session
+# tickets, small records, key updates, and the end of a connection in every way.
+
+load node.bash
+
+setup() {
+    NODE_PROFILE=test
+    node_prepare alpha
+}
+
+teardown() {
+    hg_end
+}
+
+# peer COMMAND...: in the node's namespace, bounded.
+peer() {
+    timeout 60 ip netns exec "$NS" "$@"
+}
+
+# s_client PORT OPTION...: a line there and back, then the end; what openssl says is in $HG_DIR/said.
+s_client() {
+    local port=$1
+    shift
+    { printf 'once around\n' && sleep 0.7 && printf 'Q\n'; } |
+        peer openssl s_client -connect $HG_NODE_ADDR:"$port" "$@" >"$HG_DIR/said" 2>&1 || {
+        cat "$HG_DIR/said" >&2
+        return 1
+    }
+}
+
+said() {
+    grep -Eq -- "$1" "$HG_DIR/said" || { cat "$HG_DIR/said" >&2; hg_die "not said: $1"; }
+}
+
+@test "tickets: openssl resumes, and its data comes back" {
+    local version
+    node_start
+    for version in tls1_2 tls1_3; do
+        s_client 1007 -$version -sess_out "$HG_DIR/session"
+        said '^New, TLS'
+        s_client 1007 -$version -sess_in "$HG_DIR/session"
+        said '^Reused, TLS'
+        said '^once around'
+    done
+    [ "$(node_counter tls.resumed)" -eq 2 ]
+    [ "$(node_counter tls.handshake_failures)" -eq 0 ]
+}
+
+@test "tickets: gnutls resumes" {
+    local version
+    requires gnutls-cli
+    node_start
+    for version in 1.2 1.3; do
+        printf 'GET /1000 HTTP/1.0\r\n\r\n' | peer gnutls-cli --resume --waitresumption \
+            --x509cafile "$HG_DIR/pki/ca.crt" --verify-hostname $HG_NODE_ADDR -p 443 \
+            --priority "NORMAL:-VERS-ALL:+VERS-TLS$version" $HG_NODE_ADDR >"$HG_DIR/said" 2>&1 || {
+            cat "$HG_DIR/said" >&2
+            hg_die "gnutls-cli failed with TLS $version"
+        }
+        said 'This is a resumed session'
+    done
+    [ "$(node_counter tls.resumed)" -eq 2 ]
+}
+
+@test "tickets: a source's session is bound to its certificate, off by default, void after a reload" {
+    local cert=(-cert "$HG_DIR/pki/alpha.crt" -key "$HG_DIR/pki/alpha.key" -alpn headgate/1)
+    node_start
+    s_client 1500 "${cert[@]}" -tls1_3 -sess_out "$HG_DIR/session" || true
+    [ ! -s "$HG_DIR/session" ] || s_client 1500 "${cert[@]}" -tls1_3 -sess_in "$HG_DIR/session"
+    [ "$(node_counter tls.tickets_out)" -eq 0 ]
+    [ "$(node_counter tls.resumed)" -eq 0 ]
+    hg_daemon_stop
+
+    node_start --set tls.tickets=1
+    s_client 1500 "${cert[@]}" -tls1_3 -sess_out "$HG_DIR/session" || true
+    s_client 1500 -alpn headgate/1 -tls1_3 -sess_in "$HG_DIR/session" || true
+    said '^Reused, TLS' # without a certificate shown again: the ticket has it
+    [ "$(node_counter tls.resumed)" -eq 1 ]
+    # the other listener does not know it
+    s_client 1007 -tls1_3 -sess_in "$HG_DIR/session"
+    said '^New, TLS'
+    node_counts tls.tickets_unknown 1
+    kill -HUP "$(node_pid)"
+    hg_wait_for 10 node_log 'reload'
+    s_client 1500 "${cert[@]}" -tls1_3 -sess_in "$HG_DIR/session" || true
+    said '^New, TLS'
+    node_counts tls.tickets_unknown 2
+    [ "$(node_counter tls.handshake_failures)" -eq 0 ]
+}
+
+@test "small records: openssl's fragment length and gnutls' record size limit" {
+    local size version
+    requires gnutls-cli
+    node_start
+    for version in tls1_2 tls1_3; do
+        for size in 512 4096; do
+            s_client 1007 -$version -maxfraglen $size -msg
+            said '^once around'
+        done
+    done
+    for version in 1.2 1.3; do
+        for size in 512 1024 4000; do
+            printf 'GET /100000 HTTP/1.0\r\n\r\n' | peer gnutls-cli --recordsize $size \
+                --x509cafile "$HG_DIR/pki/ca.crt" --verify-hostname $HG_NODE_ADDR -p 443 \
+                --priority "NORMAL:-VERS-ALL:+VERS-TLS$version" $HG_NODE_ADDR >"$HG_DIR/said" 2>&1 ||
+                { tail -n 5 "$HG_DIR/said" >&2; hg_die "gnutls-cli failed: $version, $size"; }
+            [ "$(stat -c %s "$HG_DIR/said")" -gt 100000 ]
+        done
+    done
+    [ "$(node_counter tls.handshake_failures)" -eq 0 ]
+}
+
+@test "small records of ours: curl and gnutls take them, and keep to the limit that they are asked for" {
+    requires curl gnutls-cli
+    node_start --set test.tls-max-fragment=512
+    peer curl -s -o "$HG_DIR/body" --cacert "$HG_DIR/pki/ca.crt" https://$HG_NODE_ADDR/1000000
+    [ "$(stat -c %s "$HG_DIR/body")" -eq 1000000 ]
+    # gnutls-cli does not send all of it before it ends, but what it sends is in lines of 3000 bytes
+    head -c 180000 /dev/urandom | base64 -w 3000 | peer gnutls-cli --insecure -p 1009 $HG_NODE_ADDR >/dev/null
+    node_counts tls.bytes_in 20000
+    [ "$(($(node_counter tls.records_in) * 512))" -ge "$(node_counter tls.bytes_in)" ]
+    [ "$(node_counter tls.bad_record)" -eq 0 ]
+}
+
+@test "key updates after every few records: curl, gnutls and openssl follow" {
+    local version
+    requires curl gnutls-cli
+    node_start --set test.tls-key-update-after=20
+    peer curl -s -o "$HG_DIR/body" --tlsv1.3 --cacert "$HG_DIR/pki/ca.crt" https://$HG_NODE_ADDR/1000000
+    [ "$(stat -c %s "$HG_DIR/body")" -eq 1000000 ]
+    node_counts tls.key_updates 20
+    s_client 1007 -tls1_3
+    said '^once around'
+    # the service only sends: keys change all the same
+    peer timeout 3 openssl s_client -tls1_3 -quiet -connect $HG_NODE_ADDR:1019 </dev/null 2>/dev/null |
+        head -c 1000000 >"$HG_DIR/chars" || true
+    [ "$(stat -c %s "$HG_DIR/chars")" -eq 1000000 ]
+    [ "$(node_counter tls.alerts_in)" -eq 0 ]
+}
+
+@test "half-close: after a client's close_notify all its data still comes back" {
+    local version
+    node_start
+    for version in 1.2 1.3; do
+        peer python3 "$HG_TOP/tests/e2e/tls_peer.py" half-close $HG_NODE_ADDR 1007 $version
+    done
+    [ "$(node_counter shard.cut)" -eq 0 ]
+}
+
+@test "the node's end: close_notify before FIN" {
+    local version
+    node_start
+    for version in 1.2 1.3; do
+        peer python3 "$HG_TOP/tests/e2e/tls_peer.py" node-first $HG_NODE_ADDR 443 $version
+    done
+    [ "$(node_counter shard.cut)" -eq 0 ]
+}
+
+@test "a cut stream is told from one that ended" {
+    local version
+    node_start
+    for version in 1.2 1.3; do
+        peer python3 "$HG_TOP/tests/e2e/tls_peer.py" truncate $HG_NODE_ADDR 1007 $version
+    done
+    node_counts shard.cut 2
+}
+
+@test "an alert arrives behind data that fills every buffer, and no reset destroys it" {
+    local version
+    node_start
+    for version in 1.2 1.3; do
+        peer python3 "$HG_TOP/tests/e2e/tls_peer.py" damage $HG_NODE_ADDR 1019 $version
+    done
+    [ "$(node_counter tls.bad_tag)" -eq 2 ]
+}
