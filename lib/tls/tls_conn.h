@@ -27,6 +27,7 @@ struct hg_tls {
     bool keyed;          /* rx and tx are installed */
     bool close_sent;     /* close_notify is or was pending: nothing more is sealed */
     bool update_pending; /* a KeyUpdate of ours is in ctl */
+    bool ccs_in;         /* the peer's change_cipher_spec came */
     bool resumed;        /* by a session ticket */
     bool update_asked;   /* we asked for new receiving keys and did not get them yet */
     struct hg_tls_rec rx, tx;

@@ -113,19 +113,52 @@ static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_len,
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+static bool offers_13(const unsigned char *versions, size_t len)
+{
+    for (size_t i = 0; i + 1 < len; i += 2)
+        if (versions[i] == 3 && versions[i + 1] == 4)
+            return true;
+    return false;
+}
+
+/* What OpenSSL 3.0 answers with another alert than RFC 8446 asks for; 0: nothing. */
+static int malformed_hello(SSL *ssl, struct hg_err *why)
+{
+    const unsigned char *p;
+    size_t len;
+
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &p, &len) != 1)
+        return 0;
+    if (len < 1 || p[0] < 2 || p[0] != len - 1) {
+        hg_fail(why, 0, "the client's list of TLS versions is malformed (RFC 8446 4.2.1)");
+        return HG_TLS_AL_DECODE_ERROR;
+    }
+    if (offers_13(p + 1, len - 1) &&
+        (SSL_client_hello_get0_compression_methods(ssl, &p) != 1 || p[0] != 0)) {
+        hg_fail(why, 0, "the client offers compression with TLS 1.3 (RFC 8446 4.1.2)");
+        return HG_TLS_AL_ILLEGAL_PARAMETER;
+    }
+    return 0;
+}
+
 /* A hello without the ALPN extension never reaches alpn_cb. */
 static int hello_cb(SSL *ssl, int *alert, void *arg)
 {
     struct hg_tls_hs *hs = SSL_get_app_data(ssl);
+    const struct hg_tls_ctx *ctx = hs->ctx;
     const unsigned char *ext;
     size_t len;
 
     (void)arg;
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext,
+    *alert = malformed_hello(ssl, &hs->why);
+    if (*alert != 0)
+        return SSL_CLIENT_HELLO_ERROR;
+    if (ctx->alpn[0] == 0 || ctx->alpn_optional ||
+        SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext,
                                   &len) == 1)
         return SSL_CLIENT_HELLO_SUCCESS;
     hg_fail(&hs->why, 0, "the client offers no ALPN protocol, and \"%.*s\" is required here",
-            hs->ctx->alpn[0], (const char *)hs->ctx->alpn + 1);
+            ctx->alpn[0], (const char *)ctx->alpn + 1);
     *alert = HG_TLS_AL_NO_APPLICATION_PROTOCOL;
     return SSL_CLIENT_HELLO_ERROR;
 }
@@ -135,11 +168,11 @@ void hg_tls_hs_setup(struct hg_tls_ctx *ctx)
     SSL_CTX_set_keylog_callback(ctx->ssl, keylog_cb);
     SSL_CTX_set_info_callback(ctx->ssl, info_cb);
     SSL_CTX_set_cert_verify_callback(ctx->ssl, verify_cb, NULL);
-    if (ctx->role != HG_TLS_SERVER || ctx->alpn[0] == 0)
+    if (ctx->role != HG_TLS_SERVER)
         return;
-    SSL_CTX_set_alpn_select_cb(ctx->ssl, alpn_cb, NULL);
-    if (!ctx->alpn_optional)
-        SSL_CTX_set_client_hello_cb(ctx->ssl, hello_cb, NULL);
+    SSL_CTX_set_client_hello_cb(ctx->ssl, hello_cb, NULL);
+    if (ctx->alpn[0] != 0)
+        SSL_CTX_set_alpn_select_cb(ctx->ssl, alpn_cb, NULL);
 }
 
 /* ---- create and destroy ---- */
@@ -418,6 +451,11 @@ uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type)
         return HG_TLS_MAX_CIPHERTEXT;
     hg_tls_limit_sizes(&hs->limit, hs->ssl, &sizes);
     return sizes.rx_inner + HG_TLS_TAG;
+}
+
+bool hg_tls_hs_is_13(const struct hg_tls_hs *hs)
+{
+    return SSL_version(hs->ssl) == TLS1_3_VERSION;
 }
 
 struct hg_tls_counters *hg_tls_hs_counters(const SSL *ssl)

@@ -61,6 +61,8 @@ void hg_tls_hs_shed(struct hg_tls_hs *hs);
 uint32_t hg_tls_hs_pending(const struct hg_tls_hs *hs);
 uint32_t hg_tls_hs_take(struct hg_tls_hs *hs, uint8_t *dst, uint32_t cap);
 
+/* TLS 1.3 is agreed, or for a client possible. */
+bool hg_tls_hs_is_13(const struct hg_tls_hs *hs);
 bool hg_tls_hs_resumed(const struct hg_tls_hs *hs);
 /* The shard's counters and the record sizes, of the handshake that an SSL belongs to. */
 struct hg_tls_counters *hg_tls_hs_counters(const SSL *ssl);
