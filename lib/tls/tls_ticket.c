@@ -220,6 +220,14 @@ static int check(const struct hg_tls_cfg *cfg, struct hg_err *err)
     return 0;
 }
 
+void hg_tls_tickets_destroy(struct hg_tls_tickets *t)
+{
+    if (t == NULL)
+        return;
+    pthread_mutex_destroy(&t->lock);
+    OPENSSL_secure_clear_free(t, sizeof *t);
+}
+
 static struct hg_tls_tickets *tickets_new(const struct hg_tls_cfg *cfg)
 {
     struct hg_tls_tickets *t = OPENSSL_secure_zalloc(sizeof *t);
@@ -228,7 +236,10 @@ static struct hg_tls_tickets *tickets_new(const struct hg_tls_cfg *cfg)
         return NULL;
     pthread_mutex_init(&t->lock, NULL);
     t->lifetime = cfg->ticket_lifetime == 0 ? HG_TLS_TICKET_LIFETIME : cfg->ticket_lifetime;
-    return t;
+    if (hg_tls_tickets_rotate(t->key, t->lifetime, time(NULL)) == 0)
+        return t;
+    hg_tls_tickets_destroy(t);
+    return NULL;
 }
 
 int hg_tls_tickets_setup(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct hg_err *err)
@@ -250,12 +261,4 @@ int hg_tls_tickets_setup(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, s
     SSL_CTX_set_timeout(ctx->ssl, (long)ctx->tickets->lifetime);
     SSL_CTX_clear_options(ctx->ssl, SSL_OP_NO_TICKET);
     return 0;
-}
-
-void hg_tls_tickets_destroy(struct hg_tls_tickets *t)
-{
-    if (t == NULL)
-        return;
-    pthread_mutex_destroy(&t->lock);
-    OPENSSL_secure_clear_free(t, sizeof *t);
 }

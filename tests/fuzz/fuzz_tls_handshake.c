@@ -2,7 +2,8 @@
 /*
  * Bytes of a stranger in the handshake. byte 0: which end and version we are; byte 1: size of the
  * pieces; the rest is the stream. OpenSSL's randomness is replaced by a counter that starts anew
- * with each input, so that a run can be repeated. (The certificates' dates come from the clock.)
+ * with each input, and the clock stands still, so that a run can be repeated and session tickets of
+ * the corpus open. Context 6 asks for no certificate, so that those resume.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <errno.h>
@@ -13,12 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Ends the run: the fuzzer keeps the input. */
 #define CHECK(cond) ((cond) ? (void)0 : abort())
 
-#define CTXS 6
+#define CTXS 7
 
 static struct hg_tls_shard *shard;
 static struct hg_tls_ctx *ctxs[CTXS];
@@ -26,6 +28,16 @@ static uint64_t counter;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Everybody's clock. */
+time_t time(time_t *t)
+{
+    const time_t now = 1700000000;
+
+    if (t != NULL)
+        *t = now;
+    return now;
+}
 
 static int counted_bytes(unsigned char *p, int n)
 {
@@ -65,15 +77,17 @@ static void write_files(const char *cert, const char *key)
     EVP_PKEY_free(k);
 }
 
-/* Server and client, each for TLS 1.2, 1.3 and both. */
+/* Server and client, each for TLS 1.2, 1.3 and both, then the server of whoever comes. */
 static void make_ctxs(const char *cert, const char *key)
 {
     struct hg_tls_cfg cfg = {.cert_file = cert, .key_file = key, .ca_file = cert};
 
     for (int i = 0; i < CTXS; i++) {
-        cfg.role = i < 3 ? HG_TLS_SERVER : HG_TLS_CLIENT;
+        cfg.role = i < 3 || i == 6 ? HG_TLS_SERVER : HG_TLS_CLIENT;
         cfg.min_version = i % 3 == 1 ? HG_TLS_1_3 : HG_TLS_1_2;
-        cfg.max_version = i % 3 == 0 ? HG_TLS_1_2 : HG_TLS_1_3;
+        cfg.max_version = i % 3 == 0 && i != 6 ? HG_TLS_1_2 : HG_TLS_1_3;
+        cfg.no_peer_cert = i == 6;
+        cfg.tickets = cfg.role == HG_TLS_SERVER ? 2 : 0;
         cfg.alpn = i == 2 ? "headgate/1" : NULL;
         cfg.alpn_optional = true;
         CHECK(hg_tls_ctx_create(&cfg, &ctxs[i], NULL) == 0);
