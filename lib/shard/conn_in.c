@@ -176,6 +176,8 @@ static enum record run_record(struct hg_conn *c)
     c->record_size = 0;
     hg_tcp_set_rcvlowat(c->tcp, 1);
     sh->moved += res.len;
+    if (hg_tls_pending(c->tls) != 0)
+        conn_flush(c); /* its answer, also when the service has none */
     return res.len == 0 || deliver(c, dst.base, res.len, direct) ? RECORD_DONE : RECORD_STOP;
 }
 

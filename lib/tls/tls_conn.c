@@ -15,7 +15,7 @@
  *     is pending, and what is pending was sealed under the sequence numbers it has. New sending
  *     keys come into use directly after the KeyUpdate that announces them was put into ctl.
  *  4. Bytes in dst count only when hg_tls_rec_open() succeeded; before that nothing looks at them.
- *  5. ctl holds at most one KeyUpdate, one close_notify and one fatal alert, so it cannot overflow.
+ *  5. ctl holds at most one KeyUpdate or no_renegotiation, one close_notify and one fatal alert, so it cannot overflow.
  *  6. FAILED is final: the keys are erased on entering it, and open and seal do nothing.
  *
  * What may be trusted: in HANDSHAKE nothing; in OPEN the record's sender, not its contents.
@@ -424,7 +424,7 @@ uint32_t hg_tls_take(struct hg_tls *tls, uint8_t *dst, uint32_t cap)
     tls->ctl_off += (uint8_t)n;
     if (tls->ctl_off == tls->ctl_len) {
         tls->ctl_off = tls->ctl_len = 0;
-        tls->update_pending = false;
+        tls->update_pending = tls->decline_pending = false;
     }
     return done + n;
 }

@@ -15,7 +15,7 @@
 /* Key updates of the peer: this many, and one more for every 64 records of data. */
 #define HG_TLS_FREE_UPDATES 32u
 
-/* Room for what waits after the handshake: one key update, close_notify and one fatal alert, each
+/* Room for what waits after the handshake: one key update or no_renegotiation, close_notify and one fatal alert, each
  * at most HG_TLS_OVERHEAD + 5 bytes. */
 #define HG_TLS_CTL_ROOM (3u * (HG_TLS_OVERHEAD + 5u))
 
@@ -24,12 +24,13 @@
 
 struct hg_tls {
     enum hg_tls_state state;
-    bool keyed;          /* rx and tx are installed */
-    bool close_sent;     /* close_notify is or was pending: nothing more is sealed */
-    bool update_pending; /* a KeyUpdate of ours is in ctl */
-    bool ccs_in;         /* the peer's change_cipher_spec came */
-    bool resumed;        /* by a session ticket */
-    bool update_asked;   /* we asked for new receiving keys and did not get them yet */
+    bool keyed;           /* rx and tx are installed */
+    bool close_sent;      /* close_notify is or was pending: nothing more is sealed */
+    bool update_pending;  /* a KeyUpdate of ours is in ctl */
+    bool ccs_in;          /* the peer's change_cipher_spec came */
+    bool resumed;         /* by a session ticket */
+    bool decline_pending; /* TLS 1.2: a no_renegotiation of ours is in ctl */
+    bool update_asked;    /* we asked for new receiving keys and did not get them yet */
     struct hg_tls_rec rx, tx;
     uint64_t rekey_after;  /* records under one key after which we ask for new ones (TLS 1.3) */
     uint32_t max_fragment; /* plaintext bytes of a record that we seal */

@@ -67,15 +67,25 @@ int hg_tls_update_in_time(struct hg_tls *tls)
 
 /* ---- records after the handshake ---- */
 
+/* RFC 5246 7.2.2: whoever asked for renegotiation decides whether to go on without. One answer that
+ * still waits serves for any number. */
+static int decline(struct hg_tls *tls)
+{
+    if (tls->decline_pending || tls->close_sent)
+        return 0;
+    hg_tls_put_alert(tls, HG_TLS_ALERT_WARNING, HG_TLS_AL_NO_RENEGOTIATION);
+    tls->decline_pending = true;
+    tls->shard->counters.alerts_out++;
+    return 0;
+}
+
 static int open_post_handshake(struct hg_tls *tls, const uint8_t *p, uint32_t len)
 {
-    int event, rc;
+    bool client = tls->ctx->role == HG_TLS_CLIENT;
+    int event = is_13(tls) ? hg_tls_post_input(&tls->post, client, p, len)
+                           : hg_tls_post_input_12(&tls->post, client, p, len);
+    int rc;
 
-    if (!is_13(tls))
-        return hg_tls_refuse(
-            tls, HG_TLS_AL_UNEXPECTED_MESSAGE,
-            "the peer asks for renegotiation, which is not supported: switch it off there");
-    event = hg_tls_post_input(&tls->post, tls->ctx->role == HG_TLS_CLIENT, p, len);
     if (event < 0)
         return hg_tls_refuse(
             tls, (enum hg_tls_alert)(-event),
@@ -83,6 +93,8 @@ static int open_post_handshake(struct hg_tls *tls, const uint8_t *p, uint32_t le
             tls->post.hdr[0]);
     if (event == HG_TLS_POST_NONE)
         return 0;
+    if (event == HG_TLS_POST_RENEGOTIATION)
+        return decline(tls);
     if (tls->updates_in >= HG_TLS_FREE_UPDATES + tls->data_records / 64)
         return hg_tls_refuse(tls, HG_TLS_AL_UNEXPECTED_MESSAGE,
                              "the peer changes its keys too often: %llu times in %llu records",

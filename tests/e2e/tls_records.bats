@@ -131,6 +131,11 @@ said() {
     peer curl -s -o "$HG_DIR/body" --tlsv1.3 --cacert "$HG_DIR/pki/ca.crt" https://$HG_NODE_ADDR/1000000
     [ "$(stat -c %s "$HG_DIR/body")" -eq 1000000 ]
     node_counts tls.key_updates 20
+    printf 'GET /1000000 HTTP/1.0\r\n\r\n' | peer gnutls-cli --x509cafile "$HG_DIR/pki/ca.crt" \
+        --verify-hostname $HG_NODE_ADDR -p 443 --priority NORMAL:-VERS-ALL:+VERS-TLS1.3 \
+        $HG_NODE_ADDR >"$HG_DIR/said" 2>&1
+    [ "$(stat -c %s "$HG_DIR/said")" -gt 1000000 ]
+    node_counts tls.key_updates 40
     s_client 1007 -tls1_3
     said '^once around'
     # the service only sends: keys change all the same
@@ -138,6 +143,27 @@ said() {
         head -c 1000000 >"$HG_DIR/chars" || true
     [ "$(stat -c %s "$HG_DIR/chars")" -eq 1000000 ]
     [ "$(node_counter tls.alerts_in)" -eq 0 ]
+}
+
+@test "keys of a client that only sends are renewed, though the service never answers" {
+    node_start --set test.tls-key-update-after=50
+    head -c 3000000 /dev/zero | peer openssl s_client -quiet -no_ign_eof -tls1_3 -connect $HG_NODE_ADDR:1009 2>/dev/null
+    node_counts tls.bytes_in 3000000
+    [ "$(node_counter tls.records_in)" -gt 150 ]
+    # ours, and the client's that each of them asks for
+    [ "$(node_counter tls.key_updates)" -ge 4 ]
+}
+
+@test "renegotiation is declined, and who asks for it learns that" {
+    requires gnutls-cli
+    node_start
+    { printf 'R\n' && sleep 0.7; } | peer openssl s_client -tls1_2 -connect $HG_NODE_ADDR:1007 >"$HG_DIR/said" 2>&1 || true
+    said 'no renegotiation'
+    # gnutls takes no for an answer
+    printf 'hello\n' | peer gnutls-cli --rehandshake --insecure -p 1007 \
+        --priority NORMAL:-VERS-ALL:+VERS-TLS1.2 $HG_NODE_ADDR >"$HG_DIR/said" 2>&1 || true
+    said 'No renegotiation'
+    [ "$(node_counter tls.alerts_out)" -ge 2 ] # gnutls asks more than once
 }
 
 @test "half-close: after a client's close_notify all its data still comes back" {

@@ -326,8 +326,39 @@ static void test_refused_records(void)
     refused_record(HG_TLS_1_3, HG_TLS_TYPE_HANDSHAKE, "\4\0\0\1x", 5, HG_TLS_AL_UNEXPECTED_MESSAGE);
     refused_record(HG_TLS_1_3, HG_TLS_TYPE_HANDSHAKE, "\x18\0\0\1\7", 5,
                    HG_TLS_AL_ILLEGAL_PARAMETER);
-    refused_record(HG_TLS_1_2, HG_TLS_TYPE_HANDSHAKE, "\1\0\0\0", 4, HG_TLS_AL_UNEXPECTED_MESSAGE);
+    refused_record(HG_TLS_1_2, HG_TLS_TYPE_HANDSHAKE, "\0\0\0\0", 4, HG_TLS_AL_UNEXPECTED_MESSAGE);
+    refused_record(HG_TLS_1_2, HG_TLS_TYPE_HANDSHAKE, "\x14\0\0\0", 4,
+                   HG_TLS_AL_UNEXPECTED_MESSAGE);
+    refused_record(HG_TLS_1_2, HG_TLS_TYPE_HANDSHAKE, "", 0, HG_TLS_AL_UNEXPECTED_MESSAGE);
+    refused_record(HG_TLS_1_2, HG_TLS_TYPE_HANDSHAKE, "\1\xff\0\0", 4, HG_TLS_AL_ILLEGAL_PARAMETER);
     refused_record(HG_TLS_1_2, 99, "?", 1, HG_TLS_AL_UNEXPECTED_MESSAGE);
+}
+
+/* TLS 1.2: no_renegotiation answers a hello after the handshake, and the connection goes on. Its
+ * answer is a warning, which our client ignores. */
+static void test_renegotiation(void)
+{
+    struct fx_pair p = make_pair(HG_TLS_1_2);
+    uint32_t c = 0, s = 0;
+
+    for (unsigned i = 0; i < 10; i++) {
+        forge(&p, HG_TLS_TYPE_HANDSHAKE, "\1\0\0\3ab", 6);
+        forge(&p, HG_TLS_TYPE_HANDSHAKE, "c", 1);
+    }
+    CU_ASSERT_EQUAL(fx_open(p.server, &p.c2s, 0, NULL), 0);
+    CU_ASSERT_EQUAL(shard->counters.alerts_out, 1); /* one that waits answers all */
+    CU_ASSERT_EQUAL(hg_tls_seal(p.server, NULL, 0, (uint8_t[64]){0}, 64), -EAGAIN);
+    put_numbers(p.server, &p.s2c, &s, 2);
+    put_numbers(p.client, &p.c2s, &c, 2);
+    fx_run(&p, 0);
+    check_numbers(&p.server_got, c);
+    check_numbers(&p.client_got, s);
+    CU_ASSERT_EQUAL(shard->counters.alerts_in, 1);
+    forge(&p, HG_TLS_TYPE_HANDSHAKE, "\1\0\0\0", 4);
+    hg_tls_close(p.server);
+    CU_ASSERT_EQUAL(fx_open(p.server, &p.c2s, 0, NULL), 0); /* no answer behind close_notify */
+    CU_ASSERT_EQUAL(shard->counters.alerts_out, 1);
+    fx_pair_free(&p);
 }
 
 /* In the clear nothing is accepted any more, and one byte is enough to tell (RFC 8446 5). */
@@ -594,6 +625,7 @@ static const CU_TestInfo tests[] = {
     {"fatal alert", test_fatal_alert},
     {"warnings", test_warnings},
     {"refused records", test_refused_records},
+    {"renegotiation is declined", test_renegotiation},
     {"records in the clear", test_clear_records},
     {"interrupted message", test_interrupted_message},
     {"empty records", test_empty_records},

@@ -66,6 +66,40 @@ static void test_every_split(void)
     }
 }
 
+/* TLS 1.2: what asks for renegotiation, from either side, at every split; nothing else. */
+static void test_tls12(void)
+{
+    static const uint8_t hellos[] = "\1\0\0\5abcde\1\0\0\0\1\0\0\1x";
+    uint8_t msg[4] = {0};
+
+    for (uint32_t rec = 1; rec < sizeof hellos; rec++) {
+        struct hg_tls_post post = {{0}};
+        unsigned asked = 0;
+
+        for (uint32_t at = 0; at < sizeof hellos - 1; at += rec) {
+            uint32_t left = (uint32_t)sizeof hellos - 1 - at;
+            int rc = hg_tls_post_input_12(&post, false, hellos + at, left < rec ? left : rec);
+
+            CU_ASSERT(rc == HG_TLS_POST_NONE || rc == HG_TLS_POST_RENEGOTIATION);
+            asked += rc == HG_TLS_POST_RENEGOTIATION;
+        }
+        CU_ASSERT(asked >= 1 && asked <= 3);
+        CU_ASSERT_FALSE(hg_tls_post_partial(&post));
+    }
+    for (unsigned type = 0; type < 256; type++) {
+        struct hg_tls_post c = {{0}}, s = {{0}};
+
+        msg[0] = (uint8_t)type;
+        CU_ASSERT_EQUAL(hg_tls_post_input_12(&c, true, msg, 4),
+                        type == 0 ? (int)HG_TLS_POST_RENEGOTIATION : -HG_TLS_AL_UNEXPECTED_MESSAGE);
+        CU_ASSERT_EQUAL(hg_tls_post_input_12(&s, false, msg, 4),
+                        type == 1 ? (int)HG_TLS_POST_RENEGOTIATION : -HG_TLS_AL_UNEXPECTED_MESSAGE);
+    }
+    CU_ASSERT_EQUAL(
+        hg_tls_post_input_12(&(struct hg_tls_post){{0}}, true, (const uint8_t *)"\0\0\0\1", 4),
+        -HG_TLS_AL_DECODE_ERROR);
+}
+
 int main(void)
 {
     CU_pSuite s;
@@ -76,7 +110,8 @@ int main(void)
     s = CU_add_suite("tls_post", NULL, NULL);
     if (s == NULL || CU_add_test(s, "key update", test_key_update) == NULL ||
         CU_add_test(s, "refused messages", test_refused) == NULL ||
-        CU_add_test(s, "every split", test_every_split) == NULL)
+        CU_add_test(s, "every split", test_every_split) == NULL ||
+        CU_add_test(s, "TLS 1.2", test_tls12) == NULL)
         return 1;
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
