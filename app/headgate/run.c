@@ -12,8 +12,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
+#define TICK_MS 60000 /* between looks at what goes by time */
 #define DRAIN_MAX HG_SEC(20)
 #define CAPTURE_END_MAX HG_SEC(10)
 #define CALL_MAX HG_SEC(5)
@@ -191,14 +193,23 @@ static bool handle_signals(struct node *node)
     return stop;
 }
 
+/* Old ticket keys go even when nobody connects. */
+static void tick(struct node *node)
+{
+    hg_tls_ctx_tick(node->tls.ingest, time(NULL));
+    if (node->tls.test != NULL)
+        hg_tls_ctx_tick(node->tls.test, time(NULL));
+}
+
 void node_run(struct node *node)
 {
     struct pollfd fds[2] = {{.fd = node->signal_fd, .events = POLLIN},
                             {.fd = node->listen_fd, .events = POLLIN}};
 
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
             break;
+        tick(node);
         if ((fds[0].revents & POLLIN) != 0 && handle_signals(node))
             break;
         if ((fds[1].revents & POLLIN) != 0) {

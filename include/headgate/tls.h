@@ -67,6 +67,9 @@ struct hg_tls_cfg {
 int hg_tls_ctx_create(const struct hg_tls_cfg *cfg, struct hg_tls_ctx **out, struct hg_err *err);
 struct hg_tls_ctx *hg_tls_ctx_ref(struct hg_tls_ctx *ctx);
 void hg_tls_ctx_unref(struct hg_tls_ctx *ctx); /* NULL is allowed */
+/* Erases ticket keys whose time is over; any thread, about once a minute. now: seconds of the wall
+ * clock. */
+void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now);
 /* Whether the peer must show a certificate that verifies. */
 bool hg_tls_ctx_asks_cert(const struct hg_tls_ctx *ctx);
 

@@ -286,6 +286,11 @@ struct hg_tls_ctx *hg_tls_ctx_ref(struct hg_tls_ctx *ctx)
     return ctx;
 }
 
+void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now)
+{
+    hg_tls_tickets_tick(ctx->tickets, (time_t)now);
+}
+
 bool hg_tls_ctx_asks_cert(const struct hg_tls_ctx *ctx)
 {
     return (SSL_CTX_get_verify_mode(ctx->ssl) & SSL_VERIFY_PEER) != 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A configuration made ready: read-only after create, shared by threads, counted references. */
+/* A configuration made ready: read-only after create but for its ticket keys, which have a lock;
+ * shared by threads, counted references. */
 #ifndef HEADGATE_TLS_CTX_H
 #define HEADGATE_TLS_CTX_H
 

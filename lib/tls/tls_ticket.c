@@ -50,6 +50,16 @@ int hg_tls_tickets_rotate(struct hg_tls_ticket_key keys[HG_TLS_TICKET_KEYS], uin
     return rc;
 }
 
+void hg_tls_tickets_tick(struct hg_tls_tickets *t, time_t now)
+{
+    if (t == NULL)
+        return;
+    pthread_mutex_lock(&t->lock);
+    /* A failure is told by the handshake that needs the key. */
+    (void)hg_tls_tickets_rotate(t->key, t->lifetime, now);
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* The key of this name, or the sealing one for NULL. 0, -ENOENT or -EIO. */
 static int find_key(struct hg_tls_tickets *t, const uint8_t *name, struct hg_tls_ticket_key *out)
 {

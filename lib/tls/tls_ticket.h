@@ -43,6 +43,9 @@ void hg_tls_tickets_destroy(struct hg_tls_tickets *t);
 int hg_tls_tickets_rotate(struct hg_tls_ticket_key keys[HG_TLS_TICKET_KEYS], uint32_t lifetime,
                           time_t now);
 
+/* The same with the lock taken; nothing without tickets (NULL). */
+void hg_tls_tickets_tick(struct hg_tls_tickets *t, time_t now);
+
 /* What we put into a ticket beside OpenSSL's session, seconds of the wall clock. */
 struct hg_tls_ticket_data {
     int64_t authenticated; /* the full handshake */

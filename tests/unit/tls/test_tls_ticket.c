@@ -365,6 +365,27 @@ static void test_rotation(void)
     CU_ASSERT(k[0].from == 4000 && memcmp(&k[1], &zero, sizeof zero) == 0);
 }
 
+/* Nobody connects: the keys go by time all the same, and with them what they sealed. */
+static void test_tick(void)
+{
+    struct hg_tls_cfg cfg = server_cfg();
+    struct hg_tls_ctx *ctx;
+    SSL_CTX *ossl = client(HG_TLS_1_2, "client");
+
+    cfg.ticket_lifetime = 100;
+    ctx = server(&cfg);
+    forget();
+    CU_ASSERT_EQUAL(visit(ctx, ossl), 0);
+    hg_tls_ctx_tick(ctx, time(NULL) + 110);
+    CU_ASSERT_EQUAL(visit(ctx, ossl), 0); /* the clock is back: no key's age is known */
+    CU_ASSERT_EQUAL(shard->counters.tickets_unknown, 1);
+    CU_ASSERT_EQUAL(visit(ctx, ossl), 1);
+    hg_tls_ctx_tick(ctx, time(NULL));
+    CU_ASSERT_EQUAL(visit(ctx, ossl), 1);
+    SSL_CTX_free(ossl);
+    hg_tls_ctx_unref(ctx);
+}
+
 static void test_holds(void)
 {
     struct hg_tls_ticket_data d = {.authenticated = 1000, .valid_until = 1050};
@@ -421,6 +442,7 @@ int main(void)
         {"the client's certificate expires", test_certificate_expires},
         {"a damaged ticket: full handshake", test_damaged},
         {"keys rotate and are erased", test_rotation},
+        {"keys go by time", test_tick},
         {"when a ticket holds", test_holds},
         {"settings", test_settings},
         CU_TEST_INFO_NULL,
