@@ -16,6 +16,7 @@
 #define PTO_FIRST HG_SEC(1) /* RFC 8985 7.2: without an RTT sample */
 #define PTO_MIN HG_MS(10)   /* a timer's tick, and time for the peer's burst to be answered */
 #define WORST_DELACK HG_MS(200)
+#define UNDO_REACH (1u << 30)    /* bytes after which numbers say nothing of an episode any more */
 #define GRAIN_SHIFT 6            /* tcp_sent.grain is a 64th of the round-trip time */
 #define RTT_TICKS_MAX (1u << 17) /* two minutes of the timestamp clock; more is nonsense */
 
@@ -111,6 +112,10 @@ static bool check_undo(struct hg_tcp_conn *conn, const struct tcp_ack_event *ev)
 
     if (!undo->armed || !undo->resent)
         return false;
+    if (unlikely(seq_gt(conn->snd_una - UNDO_REACH, undo->end))) {
+        undo->armed = false;
+        return false;
+    }
     /* What the network doubled before, or a probe afterwards, is no copy made by this episode. */
     if (ev->dsack && seq_gt(ev->dsack_end, undo->marker) && seq_le(ev->dsack_end, undo->end))
         undo->again -= ev->dsack < undo->again ? ev->dsack : undo->again;

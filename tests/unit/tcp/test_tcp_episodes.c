@@ -246,6 +246,26 @@ static void test_old_duplicates_undo_nothing(void)
     rig_fini(&rig);
 }
 
+/* 4 GB later the same numbers are used again. */
+static void test_an_episode_long_ago_is_not_undone(void)
+{
+    start();
+    send(0, 10);
+    rig_advance(&rig, RTT);
+    in(1, segs(1, 5), none);
+    CU_ASSERT_EQUAL(rig_count(&rig, "fast_retransmits"), 1);
+    rig_skip(&rig);
+    ack(1 + 10 * FULL);
+    CU_ASSERT_TRUE(rig.conn->undo.armed);
+    rig.conn->undo.marker -= (1u << 30) + FULL; /* as if it had been so much earlier */
+    rig.conn->undo.end -= (1u << 30) + FULL;
+    send(10, 1);
+    ack(1 + 11 * FULL);
+    CU_ASSERT_FALSE(rig.conn->undo.armed);
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 0);
+    rig_fini(&rig);
+}
+
 static void test_only_the_first_echo_tells(void)
 {
     uint32_t first;
@@ -339,6 +359,7 @@ int main(void)
         {"one mark reduces once", test_one_mark_reduces_once},
         {"a mark is not undone", test_a_mark_is_not_undone},
         {"old duplicates undo nothing", test_old_duplicates_undo_nothing},
+        {"an episode long ago is not undone", test_an_episode_long_ago_is_not_undone},
         {"only the first echo tells", test_only_the_first_echo_tells},
         {"the reordering timer sends no burst", test_reordering_timer_sends_no_burst},
         {"what was sent around a retransmission", test_what_was_sent_around_a_retransmission},
