@@ -5,6 +5,8 @@
  * opening makes are wrapped by the linker, so that one of them can be told to fail (RX queue set-up
  * is not among them: it fails on the same path as TX queue set-up).
  */
+#include "af_packet.h"
+
 #include <headgate/port.h>
 #include <CUnit/Basic.h>
 #include <errno.h>
@@ -105,6 +107,18 @@ static void refused(const struct hg_ethdev_cfg *cfg, int code, const char *words
     if (strstr(err.text, words) == NULL)
         printf("\"%s\" is not in \"%s\"\n", words, err.text);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, words));
+}
+
+static void test_af_packet_takes_what_ring_and_interface_do(void)
+{
+    CU_ASSERT_EQUAL(af_packet_mtu_of(NULL, 9000), 2048 - 80); /* the driver's default */
+    CU_ASSERT_EQUAL(af_packet_mtu_of("iface=eth1", 1500), 1500);
+    CU_ASSERT_EQUAL(af_packet_mtu_of("iface=eth1,framesz=10240,blocksz=40960", 9000), 9000);
+    CU_ASSERT_EQUAL(af_packet_mtu_of("framesz=4096", 9000), 4016);
+    CU_ASSERT_EQUAL(af_packet_mtu_of("framesz=80", 9000), 0);
+    CU_ASSERT_EQUAL(af_packet_mtu_of("framesz=", 9000), 0);
+    CU_ASSERT_EQUAL(af_packet_mtu_of("framesz=99999999999", 9000), 0);
+    CU_ASSERT_EQUAL(af_packet_mtu_of("framesz=10240", 0), 0); /* an interface that cannot say */
 }
 
 static void test_refusals(void)
@@ -291,6 +305,8 @@ int main(void)
     tiny_pool = rte_pktmbuf_pool_create("tiny", 15, 0, 0, RTE_PKTMBUF_HEADROOM + 64, 0);
     suite = CU_add_suite("port_ethdev", NULL, NULL);
     if (pool == NULL || tiny_pool == NULL || suite == NULL ||
+        !CU_add_test(suite, "af_packet takes what ring and interface do",
+                     test_af_packet_takes_what_ring_and_interface_do) ||
         !CU_add_test(suite, "refusals", test_refusals) ||
         !CU_add_test(suite, "what a better device is asked for",
                      test_what_a_better_device_is_asked_for) ||
