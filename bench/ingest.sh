@@ -137,7 +137,7 @@ baseline_prepare
 coproc PRIMITIVES { exec "$HG_TOP/build/bench/primitives" --cpu 0 --ratio $RATIO --seconds 0.02 --serve; }
 printf '%s, %s s a row; server on CPU 0, generator on CPU 1, 64 KiB blocks; hugepages: %s\n' "$SUITE" "$BENCH_SECONDS" "$HUGE"
 : >"$HG_DIR/samples"
-for codec in stored deflate; do
+for codec in ${HG_BENCH_CODECS:-stored deflate}; do
     for connections in ${HG_BENCH_CONNECTIONS:-1 64 1000}; do
         case $connections in 1) depth=4M ;; 64) depth=1M ;; *) depth=128K ;; esac
         measure_near "$codec" "$connections" $depth

@@ -44,3 +44,20 @@ assert [r["unit"] for r in rows] == ["Mbit/s", "Mbit/s", "ratio"] * 4, rows
 assert all(r["id"] == "wan" and r["value"] > 0 for r in rows), rows
 PY
 }
+
+@test "bench tls: records on both providers, jobs, handshakes and ingest, from one run" {
+    "$HG_TOP/bench/tls.sh" --quick --json "$HG_DIR/bench.json"
+    python3 - "$HG_DIR/bench.json" <<'PY'
+import json, sys
+j = json.load(open(sys.argv[1]))
+assert j["bench"] == "tls" and j["cpu"], j
+rows = {}
+for r in j["rows"]:
+    rows.setdefault(r["id"], []).append(r)
+# Three suites, two providers; sealed, opened in one piece and in many; one size, and two.
+for ident, n in (("R1", 18), ("R2", 36), ("P10", 1), ("R6", 1)):
+    assert len(rows[ident]) == n and all(r["unit"] == "ratio" and r["value"] > 0 for r in rows[ident]), ident
+for suite in ("AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"):
+    assert any(r["what"] == f"{suite}, 1460 bytes: burst 32" and r["value"] > 0 for r in rows["-"]), suite
+PY
+}
