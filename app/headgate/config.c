@@ -101,6 +101,9 @@ static const struct option options[] = {
     {"tls", "keylog", TEXT, AT(keylog), "", 0, 0,
      "write traffic secrets there, for Wireshark; needs [debug] allow-keylog = yes: breaks "
      "confidentiality"},
+    {"tls", "batch", CHOICE, AT(tls_batch), "auto", 0, 0,
+     "auto|single|batch: whether ipsec-mb gets records by direct calls or in batches of jobs; auto "
+     "measures both at start and takes the faster for each algorithm"},
     {"tls", "provider", CHOICE, AT(provider), "ipsec-mb", 0, 0,
      "ipsec-mb|openssl: what protects records"},
     {"tls", "max-fragment", SIZE, AT(max_fragment), "16K", HG_TLS_MIN_FRAGMENT,

@@ -54,6 +54,7 @@ struct config {
     /* [tls] */
     char cert[CFG_TEXT_MAX], key[CFG_TEXT_MAX], ca[CFG_TEXT_MAX];
     char keylog[CFG_TEXT_MAX];
+    char tls_batch[CFG_TEXT_MAX];
     char provider[CFG_TEXT_MAX];
     uint64_t max_fragment;     /* bytes */
     uint64_t key_update_after; /* records; 0: TLS decides */

@@ -314,6 +314,13 @@ static void shard_port(const struct node *node, unsigned n, unsigned shard,
         out->net.secret[i] = rte_rand();
 }
 
+static enum hg_tls_batch tls_batch(const struct config *cfg)
+{
+    if (strcmp(cfg->tls_batch, "auto") == 0)
+        return HG_TLS_BATCH_AUTO;
+    return strcmp(cfg->tls_batch, "batch") == 0 ? HG_TLS_BATCH_JOBS : HG_TLS_BATCH_SINGLE;
+}
+
 static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg *out)
 {
     const struct config *cfg = &node->cfg;
@@ -330,6 +337,8 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
                 .keepalive_idle = cfg->keepalive,
                 .closed_silent = strcmp(cfg->closed_ports, "silent") == 0},
         .tls = node->tls.ingest,
+        .tls_batch = tls_batch(cfg),
+        .tls_clock = clock_now,
         .pool = node->pool,
         .store = {.depth = (unsigned)cfg->depth,
                   .batch_bytes = (uint32_t)cfg->batch,

@@ -47,6 +47,8 @@ struct hg_shard_cfg {
     unsigned n_ports;                               /* at least one */
     struct hg_tcp_cfg tcp;                          /* pools are filled in */
     struct hg_tls_ctx *tls; /* server context that asks for certificates; a reference is taken */
+    enum hg_tls_batch tls_batch;
+    hg_tls_clock tls_clock; /* to measure by, with HG_TLS_BATCH_AUTO */
     struct hg_shard_test test;
     struct hg_pool *pool;
     struct hg_store_cfg store;   /* shard, n_shards and arena are filled in */
@@ -125,7 +127,7 @@ struct hg_shard_counters {
 };
 
 /* All counter sets of the shard: shard, net of the first port, net1 to net3 of the others, tcp, tls,
- * ingest, store, test; returns how many (<= max). Any thread; figures may be a moment old. */
+ * tls_batch, ingest, store, test; returns how many (<= max). Any thread; figures may be a moment old. */
 unsigned hg_shard_counter_sets(const struct hg_shard *shard, struct hg_counter_set *sets,
                                unsigned max);
 

@@ -78,6 +78,31 @@ struct hg_tls_shard;
 int hg_tls_shard_create(struct hg_tls_shard **out, struct hg_err *err);
 void hg_tls_shard_destroy(struct hg_tls_shard *shard);
 
+/* How the ipsec-mb provider has records opened and sealed: by direct calls, or as jobs of the library's
+ * queue. AUTO measures both ways with each algorithm, for a few milliseconds. */
+enum hg_tls_batch { HG_TLS_BATCH_SINGLE, HG_TLS_BATCH_JOBS, HG_TLS_BATCH_AUTO };
+
+/* Nanoseconds that go on while it measures. */
+typedef hg_ns (*hg_tls_clock)(void);
+
+/* For keys of handshakes that end from now on; a new shard has SINGLE. The clock is used for
+ * AUTO only. 0 or -ENOMEM, then SINGLE. */
+int hg_tls_shard_choose(struct hg_tls_shard *shard, enum hg_tls_batch batch, hg_tls_clock clock);
+
+#define HG_TLS_BATCH_COUNTERS(X)                                                                   \
+    X(aes_128_gcm_single,                                                                          \
+      "bytes/s of AES-128-GCM opened by direct calls at start; 0: not measured")                   \
+    X(aes_128_gcm_jobs, "the same, as jobs")                                                       \
+    X(aes_128_gcm_as_jobs, "1: records of AES-128-GCM are jobs, 0: direct calls")                  \
+    X(aes_256_gcm_single,                                                                          \
+      "bytes/s of AES-256-GCM opened by direct calls at start; 0: not measured")                   \
+    X(aes_256_gcm_jobs, "the same, as jobs")                                                       \
+    X(aes_256_gcm_as_jobs, "1: records of AES-256-GCM are jobs, 0: direct calls")                  \
+    X(chacha20_poly1305_single,                                                                    \
+      "bytes/s of ChaCha20-Poly1305 opened by direct calls at start; 0: not measured")             \
+    X(chacha20_poly1305_jobs, "the same, as jobs")                                                 \
+    X(chacha20_poly1305_as_jobs, "1: records of ChaCha20-Poly1305 are jobs, 0: direct calls")
+
 /* A new connection; for a client the first flight is pending at once. */
 int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_tls **out);
 /* Wipes all secrets. NULL is allowed. */
@@ -187,5 +212,7 @@ struct hg_tls_counters {
 };
 /* For display; any thread. */
 struct hg_counter_set hg_tls_counter_set(const struct hg_tls_shard *shard);
+/* What hg_tls_shard_choose() measured and chose; for display, any thread. */
+struct hg_counter_set hg_tls_batch_set(const struct hg_tls_shard *shard);
 
 #endif /* HEADGATE_TLS_H */

@@ -208,9 +208,8 @@ unsigned hg_shard_counter_sets(const struct hg_shard *sh, struct hg_counter_set 
     const struct hg_counter_set own = {"shard", counter_desc, (const uint64_t *)&sh->count,
                                        HG_ARRAY_LEN(counter_desc)};
     const struct hg_counter_set above[] = {
-        hg_tcp_counter_set(sh->tcp),
-        hg_tls_counter_set(sh->tls),
-        hg_ingest_counter_set(sh->ingest),
+        hg_tcp_counter_set(sh->tcp),     hg_tls_counter_set(sh->tls),
+        hg_tls_batch_set(sh->tls),       hg_ingest_counter_set(sh->ingest),
         hg_store_counter_set(sh->store),
     };
     unsigned n = 0;

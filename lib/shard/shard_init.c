@@ -157,7 +157,12 @@ static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
     if (rc != 0)
         return rc;
     rc = make_listeners(sh, err);
-    return rc != 0 ? rc : hg_tls_shard_create(&sh->tls, err);
+    if (rc == 0)
+        rc = hg_tls_shard_create(&sh->tls, err);
+    if (rc == 0 && hg_tls_shard_choose(sh->tls, sh->cfg.tls_batch, sh->cfg.tls_clock) != 0)
+        rc = hg_fail(err, -ENOMEM, "shard %u: no memory to measure record protection with",
+                     sh->cfg.id);
+    return rc;
 }
 
 /* ---- the services ---- */

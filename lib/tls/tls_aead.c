@@ -57,6 +57,8 @@ void hg_tls_aead_init(struct hg_tls_aead *a, enum hg_tls_provider provider,
     a->engine = e;
     a->alg = alg;
     a->seal = seal;
+    a->jobs = provider == HG_TLS_IPSEC_MB && e->jobs[alg];
+    a->one_piece = a->jobs || alg == HG_TLS_CHACHA20_POLY1305;
 }
 
 int hg_tls_aead_set_key(struct hg_tls_aead *a, const uint8_t *key)
@@ -65,22 +67,89 @@ int hg_tls_aead_set_key(struct hg_tls_aead *a, const uint8_t *key)
     return a->ops->set_key(a, key);
 }
 
-int hg_tls_aead_open(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
-{
-    int rc;
+/* What gathering makes of a record's input; lives as long as the call. */
+struct gathered {
+    struct hg_iov v[2];
+    uint8_t tag[HG_TLS_TAG];
+};
 
-    assert(!a->seal && op->tail_len == 0);
-    rc = a->ops->open(a, op);
-    assert(rc == 0 || rc == -EBADMSG);
-    if (rc != 0)
-        OPENSSL_cleanse(op->dst, op->len);
-    return rc;
+/* Copies the text to dst; a piece that lies there already is passed over. */
+static void copy_text(struct hg_tls_aead_op *op)
+{
+    uint32_t done = 0, run;
+    const uint8_t *p;
+
+    while (done < op->len && (run = hg_tls_cur_run(&op->in, op->len - done, &p)) != 0) {
+        if (p != op->dst + done)
+            memcpy(op->dst + done, p, run);
+        done += run;
+    }
 }
 
-int hg_tls_aead_seal(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
+static bool in_pieces(const struct hg_tls_aead_op *op)
 {
-    assert(a->seal);
-    return a->ops->seal(a, op);
+    return op->in.n == 0 || op->in.v->len - op->in.off < op->len;
+}
+
+static void gather(struct hg_tls_aead_op *op, struct gathered *g)
+{
+    copy_text(op);
+    g->v[0] = (struct hg_iov){.base = op->dst, .len = op->len};
+    g->v[1] = (struct hg_iov){.base = g->tag};
+    g->v[1].len = hg_tls_cur_copy(&op->in, g->tag, HG_TLS_TAG);
+    op->in = (struct hg_tls_cur){.v = g->v, .n = 2};
+}
+
+unsigned hg_tls_aead_open(struct hg_tls_aead_op *op, unsigned n)
+{
+    struct gathered room[HG_TLS_AEAD_BATCH];
+    unsigned good = 0;
+
+    assert(n - 1 < HG_TLS_AEAD_BATCH);
+    for (unsigned i = 0; i < n; i++) {
+        assert(!op[i].key->seal && op[i].tail_len == 0 && op[i].key->ops == op->key->ops);
+        if (op[i].key->one_piece && in_pieces(&op[i]))
+            gather(&op[i], &room[i]);
+    }
+    op->key->ops->open(op, n);
+    for (unsigned i = 0; i < n; i++) {
+        assert(op[i].rc == 0 || op[i].rc == -EBADMSG);
+        if (op[i].rc != 0)
+            OPENSSL_cleanse(op[i].dst, op[i].len);
+        good += op[i].rc == 0;
+    }
+    return good;
+}
+
+/* Up to this many bytes are cheaper copied than sealed in two steps, the second for the tail. */
+#define COPY_MAX 2048u
+
+static void seal_gather(struct hg_tls_aead_op *op, struct gathered *g)
+{
+    copy_text(op);
+    if (op->tail_len != 0)
+        memcpy(op->dst + op->len, op->tail, op->tail_len);
+    op->len += op->tail_len;
+    op->tail_len = 0;
+    g->v[0] = (struct hg_iov){.base = op->dst, .len = op->len};
+    op->in = (struct hg_tls_cur){.v = g->v, .n = 1};
+}
+
+unsigned hg_tls_aead_seal(struct hg_tls_aead_op *op, unsigned n)
+{
+    struct gathered room[HG_TLS_AEAD_BATCH];
+    unsigned good = 0;
+
+    assert(n - 1 < HG_TLS_AEAD_BATCH);
+    for (unsigned i = 0; i < n; i++) {
+        assert(op[i].key->seal && op[i].key->ops == op->key->ops);
+        if ((op[i].tail_len != 0 || in_pieces(&op[i])) && op[i].len + op[i].tail_len <= COPY_MAX)
+            seal_gather(&op[i], &room[i]);
+    }
+    op->key->ops->seal(op, n);
+    for (unsigned i = 0; i < n; i++)
+        good += op[i].rc == 0;
+    return good;
 }
 
 void hg_tls_aead_wipe(struct hg_tls_aead *a)

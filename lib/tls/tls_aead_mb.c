@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The AEAD provider on intel-ipsec-mb, through its direct API: init, update per piece, finalize.
- * The tag is computed, then compared in constant time here, since the library does not compare.
+ * The AEAD provider on intel-ipsec-mb: one direct call for a record in one piece; init, update per
+ * piece and finalize for one in several; or jobs (tls_aead_jobs.c) where those were measured to be
+ * faster. The tag is computed, then compared in constant time here, since the library does not compare.
  */
-#include "tls_aead.h"
-#include <assert.h>
+#include "tls_aead_mb.h"
 #include <errno.h>
-#include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
-#include <string.h>
-
-union mb_key {
-    struct gcm_key_data gcm;
-    uint8_t chacha[HG_TLS_KEY_MAX];
-};
-
-static_assert(sizeof(union mb_key) <= HG_TLS_AEAD_STATE, "the expanded key fits the state");
-static_assert(alignof(union mb_key) <= 64, "the state is aligned for the expanded key");
 
 /* The running state of one record. For GCM it holds nothing of the key but one block of key stream,
  * that is no more than the plaintext beside it. */
@@ -25,14 +15,9 @@ union mb_ctx {
     struct chacha20_poly1305_context_data chacha;
 };
 
-static union mb_key *key_of(struct hg_tls_aead *a)
-{
-    return (union mb_key *)(void *)a->state;
-}
-
 static int mb_set_key(struct hg_tls_aead *a, const uint8_t *key)
 {
-    union mb_key *k = key_of(a);
+    union hg_tls_mb_key *k = hg_tls_mb_key_of(a);
 
     switch (a->alg) {
     case HG_TLS_AES_128_GCM:
@@ -50,7 +35,7 @@ static int mb_set_key(struct hg_tls_aead *a, const uint8_t *key)
 static void start(struct hg_tls_aead *a, union mb_ctx *c, const struct hg_tls_aead_op *op)
 {
     IMB_MGR *mb = a->engine->mb;
-    union mb_key *k = key_of(a);
+    union hg_tls_mb_key *k = hg_tls_mb_key_of(a);
 
     if (a->alg == HG_TLS_AES_256_GCM)
         IMB_AES256_GCM_INIT(mb, &k->gcm, &c->gcm, op->nonce, op->aad, op->aad_len);
@@ -64,7 +49,7 @@ static void decrypt(struct hg_tls_aead *a, union mb_ctx *c, uint8_t *dst, const 
                     uint32_t len)
 {
     IMB_MGR *mb = a->engine->mb;
-    union mb_key *k = key_of(a);
+    union hg_tls_mb_key *k = hg_tls_mb_key_of(a);
 
     if (a->alg == HG_TLS_AES_256_GCM)
         IMB_AES256_GCM_DEC_UPDATE(mb, &k->gcm, &c->gcm, dst, src, len);
@@ -78,7 +63,7 @@ static void encrypt(struct hg_tls_aead *a, union mb_ctx *c, uint8_t *dst, const 
                     uint32_t len)
 {
     IMB_MGR *mb = a->engine->mb;
-    union mb_key *k = key_of(a);
+    union hg_tls_mb_key *k = hg_tls_mb_key_of(a);
 
     if (a->alg == HG_TLS_AES_256_GCM)
         IMB_AES256_GCM_ENC_UPDATE(mb, &k->gcm, &c->gcm, dst, src, len);
@@ -100,7 +85,7 @@ static void finish_chacha(IMB_MGR *mb, struct chacha20_poly1305_context_data *c,
 static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TAG])
 {
     IMB_MGR *mb = a->engine->mb;
-    union mb_key *k = key_of(a);
+    union hg_tls_mb_key *k = hg_tls_mb_key_of(a);
 
     if (a->alg == HG_TLS_AES_256_GCM)
         IMB_AES256_GCM_DEC_FINALIZE(mb, &k->gcm, &c->gcm, tag, HG_TLS_TAG);
@@ -110,44 +95,132 @@ static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TA
         finish_chacha(mb, &c->chacha, tag);
 }
 
-static int mb_open(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
+/* ---- a record in pieces ---- */
+
+static int open_steps(struct hg_tls_aead_op *op)
 {
     uint8_t sent[HG_TLS_TAG], computed[HG_TLS_TAG];
     union mb_ctx c;
     uint32_t done = 0, run;
     const uint8_t *p;
 
-    start(a, &c, op);
+    start(op->key, &c, op);
     while (done < op->len && (run = hg_tls_cur_run(&op->in, op->len - done, &p)) != 0) {
-        decrypt(a, &c, op->dst + done, p, run);
+        decrypt(op->key, &c, op->dst + done, p, run);
         done += run;
     }
-    finish(a, &c, computed);
+    finish(op->key, &c, computed);
     if (hg_tls_cur_copy(&op->in, sent, HG_TLS_TAG) != HG_TLS_TAG)
         return -EBADMSG;
-    return CRYPTO_memcmp(sent, computed, HG_TLS_TAG) == 0 ? 0 : -EBADMSG;
+    return hg_tls_mb_same_tag(sent, computed) ? 0 : -EBADMSG;
 }
 
-static int mb_seal(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
+static int seal_steps(struct hg_tls_aead_op *op)
 {
     union mb_ctx c;
     uint32_t done = 0, run;
     const uint8_t *p;
 
-    start(a, &c, op);
+    start(op->key, &c, op);
     while (done < op->len && (run = hg_tls_cur_run(&op->in, op->len - done, &p)) != 0) {
-        encrypt(a, &c, op->dst + done, p, run);
+        encrypt(op->key, &c, op->dst + done, p, run);
         done += run;
     }
     if (op->tail_len != 0)
-        encrypt(a, &c, op->dst + done, op->tail, op->tail_len);
-    finish(a, &c, op->dst + done + op->tail_len);
+        encrypt(op->key, &c, op->dst + done, op->tail, op->tail_len);
+    finish(op->key, &c, op->dst + done + op->tail_len);
     return 0;
+}
+
+/* ---- AES-GCM of a record in one piece ---- */
+
+static int open_whole(struct hg_tls_aead_op *op)
+{
+    IMB_MGR *mb = op->key->engine->mb;
+    struct gcm_key_data *k = &hg_tls_mb_key_of(op->key)->gcm;
+    const uint8_t *text = op->in.v->base + op->in.off;
+    uint8_t sent[HG_TLS_TAG], computed[HG_TLS_TAG];
+    struct gcm_context_data c;
+
+    if (op->key->alg == HG_TLS_AES_256_GCM)
+        IMB_AES256_GCM_DEC(mb, k, &c, op->dst, text, op->len, op->nonce, op->aad, op->aad_len,
+                           computed, HG_TLS_TAG);
+    else
+        IMB_AES128_GCM_DEC(mb, k, &c, op->dst, text, op->len, op->nonce, op->aad, op->aad_len,
+                           computed, HG_TLS_TAG);
+    op->in.off += op->len;
+    if (hg_tls_cur_copy(&op->in, sent, HG_TLS_TAG) != HG_TLS_TAG)
+        return -EBADMSG;
+    return hg_tls_mb_same_tag(sent, computed) ? 0 : -EBADMSG;
+}
+
+static int seal_whole(struct hg_tls_aead_op *op)
+{
+    IMB_MGR *mb = op->key->engine->mb;
+    struct gcm_key_data *k = &hg_tls_mb_key_of(op->key)->gcm;
+    const uint8_t *text = op->in.v->base + op->in.off;
+    uint8_t *tag = op->dst + op->len;
+    struct gcm_context_data c;
+
+    if (op->key->alg == HG_TLS_AES_256_GCM)
+        IMB_AES256_GCM_ENC(mb, k, &c, op->dst, text, op->len, op->nonce, op->aad, op->aad_len, tag,
+                           HG_TLS_TAG);
+    else
+        IMB_AES128_GCM_ENC(mb, k, &c, op->dst, text, op->len, op->nonce, op->aad, op->aad_len, tag,
+                           HG_TLS_TAG);
+    return 0;
+}
+
+/* ---- which way ---- */
+
+/* How many from here on go as one batch of jobs. */
+static unsigned jobs_from(const struct hg_tls_aead_op *op, unsigned n)
+{
+    unsigned i = 0;
+
+    while (i < n && op[i].key->jobs && hg_tls_mb_whole(&op[i]))
+        i++;
+    return i;
+}
+
+static bool direct_whole(const struct hg_tls_aead_op *op)
+{
+    return op->key->alg != HG_TLS_CHACHA20_POLY1305 && hg_tls_mb_whole(op);
+}
+
+static void mb_open(struct hg_tls_aead_op *op, unsigned n)
+{
+    unsigned jobs;
+
+    for (unsigned i = 0; i < n; i++) {
+        jobs = jobs_from(op + i, n - i);
+        if (jobs != 0) {
+            hg_tls_mb_jobs(op + i, jobs);
+            i += jobs - 1;
+        } else {
+            op[i].rc = direct_whole(&op[i]) ? open_whole(&op[i]) : open_steps(&op[i]);
+        }
+    }
+}
+
+static void mb_seal(struct hg_tls_aead_op *op, unsigned n)
+{
+    unsigned jobs;
+
+    for (unsigned i = 0; i < n; i++) {
+        jobs = jobs_from(op + i, n - i);
+        if (jobs != 0) {
+            hg_tls_mb_jobs(op + i, jobs);
+            i += jobs - 1;
+        } else {
+            op[i].rc = direct_whole(&op[i]) ? seal_whole(&op[i]) : seal_steps(&op[i]);
+        }
+    }
 }
 
 static void mb_wipe(struct hg_tls_aead *a)
 {
-    OPENSSL_cleanse(key_of(a), sizeof(union mb_key));
+    OPENSSL_cleanse(a->state, sizeof(union hg_tls_mb_key));
 }
 
 const struct hg_tls_aead_ops hg_tls_aead_mb = {

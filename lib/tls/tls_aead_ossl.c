@@ -61,9 +61,9 @@ static int run_text(EVP_CIPHER_CTX *ctx, struct hg_tls_aead_op *op)
     return 0;
 }
 
-static int ossl_open(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
+static int open_one(struct hg_tls_aead_op *op)
 {
-    EVP_CIPHER_CTX *ctx = key_of(a)->ctx;
+    EVP_CIPHER_CTX *ctx = key_of(op->key)->ctx;
     uint8_t tag[HG_TLS_TAG], none[EVP_MAX_BLOCK_LENGTH];
     int n;
 
@@ -76,9 +76,9 @@ static int ossl_open(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
     return EVP_CipherFinal_ex(ctx, none, &n) == 1 ? 0 : -EBADMSG;
 }
 
-static int ossl_seal(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
+static int seal_one(struct hg_tls_aead_op *op)
 {
-    EVP_CIPHER_CTX *ctx = key_of(a)->ctx;
+    EVP_CIPHER_CTX *ctx = key_of(op->key)->ctx;
     uint8_t *end = op->dst + op->len, none[EVP_MAX_BLOCK_LENGTH];
     int n;
 
@@ -90,6 +90,19 @@ static int ossl_seal(struct hg_tls_aead *a, struct hg_tls_aead_op *op)
         return -EIO;
     end += op->tail_len;
     return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, HG_TLS_TAG, end) == 1 ? 0 : -EIO;
+}
+
+/* EVP knows no batches. */
+static void ossl_open(struct hg_tls_aead_op *op, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        op[i].rc = open_one(&op[i]);
+}
+
+static void ossl_seal(struct hg_tls_aead_op *op, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        op[i].rc = seal_one(&op[i]);
 }
 
 static void ossl_wipe(struct hg_tls_aead *a)

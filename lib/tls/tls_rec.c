@@ -107,7 +107,8 @@ int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_
                     struct hg_tls_plain *out)
 {
     uint8_t nonce[HG_TLS_NONCE], aad[AAD_MAX], explicit_nonce[8];
-    struct hg_tls_aead_op op = {.nonce = nonce, .aad = aad, .in = cut->body, .dst = dst};
+    struct hg_tls_aead_op op = {
+        .key = &rec->aead, .nonce = nonce, .aad = aad, .in = cut->body, .dst = dst};
 
     if (rec->seq >= rec->limit)
         return -EOVERFLOW;
@@ -119,7 +120,7 @@ int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_
     hg_tls_cur_copy(&op.in, explicit_nonce, rec->suite->explicit_len);
     make_nonce(rec, explicit_nonce, nonce);
     op.aad_len = make_aad(rec, cut->hdr, op.len, aad);
-    if (hg_tls_aead_open(&rec->aead, &op) != 0)
+    if (hg_tls_aead_open(&op, 1) != 1)
         return -EBADMSG;
     rec->seq++;
     out->type = cut->hdr[0];
@@ -147,6 +148,7 @@ int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint
 {
     uint8_t nonce[HG_TLS_NONCE], aad[AAD_MAX];
     struct hg_tls_aead_op op = {
+        .key = &rec->aead,
         .nonce = nonce,
         .aad = aad,
         .in = {.v = text->in, .n = text->n, .off = text->off},
@@ -171,8 +173,8 @@ int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint
     put_head(rec, text, dst);
     make_nonce(rec, dst + HG_TLS_RECORD_HEADER, nonce);
     op.aad_len = make_aad(rec, dst, text->len, aad);
-    if (hg_tls_aead_seal(&rec->aead, &op) != 0)
+    if (hg_tls_aead_seal(&op, 1) != 1)
         return -EIO;
     rec->seq++;
-    return (int)(rec->head + op.len + op.tail_len + HG_TLS_TAG);
+    return (int)(rec->head + text->len + is_13(rec) + HG_TLS_TAG);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 static const struct hg_counter_desc tls_desc[] = {HG_TLS_COUNTERS(HG_COUNTER_DESC)};
+static const struct hg_counter_desc batch_desc[] = {HG_TLS_BATCH_COUNTERS(HG_COUNTER_DESC)};
 
 int hg_tls_shard_create(struct hg_tls_shard **out, struct hg_err *err)
 {
@@ -37,5 +38,20 @@ struct hg_counter_set hg_tls_counter_set(const struct hg_tls_shard *shard)
         .desc = tls_desc,
         .value = (const uint64_t *)&shard->counters,
         .n = HG_ARRAY_LEN(tls_desc),
+    };
+}
+
+int hg_tls_shard_choose(struct hg_tls_shard *shard, enum hg_tls_batch batch, hg_tls_clock clock)
+{
+    return hg_tls_aead_choose(&shard->engine, batch, clock, &shard->batch);
+}
+
+struct hg_counter_set hg_tls_batch_set(const struct hg_tls_shard *shard)
+{
+    return (struct hg_counter_set){
+        .area = "tls_batch",
+        .desc = batch_desc,
+        .value = (const uint64_t *)&shard->batch,
+        .n = HG_ARRAY_LEN(batch_desc),
     };
 }

@@ -59,6 +59,37 @@ PY
     [ "$(node_counter tls.handshakes)" -eq 6 ]
 }
 
+# as_jobs: how many algorithms have their records opened as jobs.
+as_jobs() {
+    echo $(($(node_counter tls_batch.aes_128_gcm_as_jobs) + $(node_counter tls_batch.aes_256_gcm_as_jobs) + \
+        $(node_counter tls_batch.chacha20_poly1305_as_jobs)))
+}
+
+@test "every suite works by direct calls, as jobs and as measured, and stats tell which" {
+    local batch suite
+    for batch in single batch auto; do
+        node_start --set tls.batch=$batch
+        for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256; do
+            node_load alpha --volume "$batch-$suite" --size 4M --bytes 4M --tls 1.3 --suite $suite
+        done
+        for suite in AES128-GCM-SHA256 AES256-GCM-SHA384 CHACHA20-POLY1305; do
+            node_load alpha --volume "$batch-$suite" --size 4M --bytes 4M --tls 1.2 --suite ECDHE-ECDSA-$suite
+        done
+        case $batch in
+        single) [ "$(as_jobs)" -eq 0 ] ;;
+        batch) [ "$(as_jobs)" -eq 3 ] ;;
+        esac
+        if [ $batch = auto ]; then
+            [ "$(node_counter tls_batch.aes_128_gcm_single)" -gt 1000000 ]
+            [ "$(node_counter tls_batch.chacha20_poly1305_jobs)" -gt 1000000 ]
+        else
+            [ "$(node_counter tls_batch.aes_128_gcm_single)" -eq 0 ]
+        fi
+        [ "$(node_counter tls.bad_tag)" -eq 0 ]
+        hg_stop headgate
+    done
+}
+
 @test "a known pattern is never on the wire" {
     requires tcpdump
     node_start

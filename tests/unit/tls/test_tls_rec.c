@@ -264,7 +264,8 @@ static uint32_t seal_inner(struct hg_tls_rec *tx, const uint8_t *inner, uint32_t
     uint32_t body = len + HG_TLS_TAG;
     struct hg_iov iov = {.base = (uint8_t *)inner, .len = len};
     uint8_t nonce[HG_TLS_NONCE];
-    struct hg_tls_aead_op op = {.nonce = nonce,
+    struct hg_tls_aead_op op = {.key = &tx->aead,
+                                .nonce = nonce,
                                 .aad = dst,
                                 .aad_len = HG_TLS_RECORD_HEADER,
                                 .in = {.v = &iov, .n = 1},
@@ -274,7 +275,7 @@ static uint32_t seal_inner(struct hg_tls_rec *tx, const uint8_t *inner, uint32_t
     memcpy(dst, (uint8_t[]){23, 3, 3, (uint8_t)(body >> 8), (uint8_t)body}, 5);
     memcpy(nonce, tx->iv, sizeof nonce);
     nonce[11] ^= (uint8_t)tx->seq++;
-    FX_MUST(hg_tls_aead_seal(&tx->aead, &op) == 0);
+    FX_MUST(hg_tls_aead_seal(&op, 1) == 1);
     return HG_TLS_RECORD_HEADER + body;
 }
 

@@ -174,7 +174,8 @@ static void put_inner(struct hg_tls *tx, const uint8_t *inner, uint32_t len, str
     uint32_t body = len + HG_TLS_TAG;
     struct hg_iov iov = {.base = (uint8_t *)inner, .len = len};
     uint8_t nonce[HG_TLS_NONCE];
-    struct hg_tls_aead_op op = {.nonce = nonce,
+    struct hg_tls_aead_op op = {.key = &tx->tx.aead,
+                                .nonce = nonce,
                                 .aad = rec,
                                 .aad_len = HG_TLS_RECORD_HEADER,
                                 .in = {.v = &iov, .n = 1},
@@ -184,7 +185,7 @@ static void put_inner(struct hg_tls *tx, const uint8_t *inner, uint32_t len, str
     memcpy(rec, (uint8_t[]){23, 3, 3, (uint8_t)(body >> 8), (uint8_t)body}, 5);
     memcpy(nonce, tx->tx.iv, sizeof nonce);
     nonce[11] ^= (uint8_t)tx->tx.seq++;
-    FX_MUST(hg_tls_aead_seal(&tx->tx.aead, &op) == 0);
+    FX_MUST(hg_tls_aead_seal(&op, 1) == 1);
     fx_put(wire, rec, HG_TLS_RECORD_HEADER + body);
 }
 

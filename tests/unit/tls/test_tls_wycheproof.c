@@ -65,6 +65,7 @@ static int open_split(struct hg_tls_aead *a, const struct vector *v, uint32_t sp
         {.base = (uint8_t *)v->ct + split, .len = all - split},
     };
     struct hg_tls_aead_op op = {
+        .key = a,
         .nonce = v->iv,
         .aad = v->aad,
         .aad_len = (uint32_t)v->aad_len,
@@ -73,7 +74,8 @@ static int open_split(struct hg_tls_aead *a, const struct vector *v, uint32_t sp
         .dst = dst,
     };
 
-    return hg_tls_aead_open(a, &op);
+    hg_tls_aead_open(&op, 1);
+    return op.rc;
 }
 
 static void seal_split(struct hg_tls_aead *a, const struct vector *v, uint32_t split, uint8_t *dst)
@@ -83,6 +85,7 @@ static void seal_split(struct hg_tls_aead *a, const struct vector *v, uint32_t s
         {.base = (uint8_t *)v->msg + split, .len = (uint32_t)v->msg_len - split},
     };
     struct hg_tls_aead_op op = {
+        .key = a,
         .nonce = v->iv,
         .aad = v->aad,
         .aad_len = (uint32_t)v->aad_len,
@@ -97,7 +100,7 @@ static void seal_split(struct hg_tls_aead *a, const struct vector *v, uint32_t s
         op.tail = v->msg + op.len;
         op.tail_len = 1;
     }
-    CU_ASSERT_EQUAL(hg_tls_aead_seal(a, &op), 0);
+    CU_ASSERT_EQUAL(hg_tls_aead_seal(&op, 1), 1);
 }
 
 static void run_vector(const struct vector *v, enum hg_tls_alg alg)
@@ -203,6 +206,13 @@ static int use_mb(void)
     return 0;
 }
 
+static int use_jobs(void)
+{
+    provider = HG_TLS_IPSEC_MB;
+    memset(engine.jobs, true, sizeof engine.jobs);
+    return 0;
+}
+
 static int use_ossl(void)
 {
     provider = HG_TLS_OPENSSL;
@@ -231,7 +241,7 @@ int main(void)
     }
     FX_MUST(hg_tls_engine_init(&engine, &err) == 0);
     if (CU_initialize_registry() != CUE_SUCCESS || add_suite("ipsec-mb", use_mb) != 0 ||
-        add_suite("openssl", use_ossl) != 0)
+        add_suite("ipsec-mb, jobs", use_jobs) != 0 || add_suite("openssl", use_ossl) != 0)
         return 1;
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
