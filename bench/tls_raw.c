@@ -52,33 +52,33 @@ static void evp_start(EVP_CIPHER_CTX *ctx)
     EVP_CipherUpdate(ctx, NULL, &n, aad, sizeof aad);
 }
 
-static void evp_seal(struct raw *r, const uint8_t *text, uint32_t len, uint8_t *dst)
+static void evp_seal(struct raw *r, uint8_t *text, uint32_t len)
 {
     int n;
 
     evp_start(r->seal);
-    EVP_CipherUpdate(r->seal, dst, &n, text, (int)len);
-    EVP_CipherFinal_ex(r->seal, dst + len, &n);
-    EVP_CIPHER_CTX_ctrl(r->seal, EVP_CTRL_AEAD_GET_TAG, RAW_TAG, dst + len);
+    EVP_CipherUpdate(r->seal, text, &n, text, (int)len);
+    EVP_CipherFinal_ex(r->seal, text + len, &n);
+    EVP_CIPHER_CTX_ctrl(r->seal, EVP_CTRL_AEAD_GET_TAG, RAW_TAG, text + len);
 }
 
 /* ---- ipsec-mb ---- */
 
-static void mb_seal(struct raw *r, const uint8_t *text, uint32_t len, uint8_t *dst)
+static void mb_seal(struct raw *r, uint8_t *text, uint32_t len)
 {
     struct chacha20_poly1305_context_data chacha;
     struct gcm_context_data gcm;
 
     if (r->alg == RAW_AES_128_GCM) {
-        IMB_AES128_GCM_ENC(r->mb, &r->gcm, &gcm, dst, text, len, iv, aad, sizeof aad, dst + len,
+        IMB_AES128_GCM_ENC(r->mb, &r->gcm, &gcm, text, text, len, iv, aad, sizeof aad, text + len,
                            RAW_TAG);
     } else if (r->alg == RAW_AES_256_GCM) {
-        IMB_AES256_GCM_ENC(r->mb, &r->gcm, &gcm, dst, text, len, iv, aad, sizeof aad, dst + len,
+        IMB_AES256_GCM_ENC(r->mb, &r->gcm, &gcm, text, text, len, iv, aad, sizeof aad, text + len,
                            RAW_TAG);
     } else {
         IMB_CHACHA20_POLY1305_INIT(r->mb, key, &chacha, iv, aad, sizeof aad);
-        IMB_CHACHA20_POLY1305_ENC_UPDATE(r->mb, key, &chacha, dst, text, len);
-        IMB_CHACHA20_POLY1305_ENC_FINALIZE(r->mb, &chacha, dst + len, RAW_TAG);
+        IMB_CHACHA20_POLY1305_ENC_UPDATE(r->mb, key, &chacha, text, text, len);
+        IMB_CHACHA20_POLY1305_ENC_FINALIZE(r->mb, &chacha, text + len, RAW_TAG);
     }
 }
 
@@ -130,12 +130,12 @@ static void mb_finish(struct raw *r, union raw_ctx *c, uint8_t tag[RAW_TAG])
 
 /* ---- either ---- */
 
-void raw_seal(struct raw *r, const uint8_t *text, uint32_t len, uint8_t *dst)
+void raw_seal(struct raw *r, uint8_t *text, uint32_t len)
 {
     if (r->openssl)
-        evp_seal(r, text, len, dst);
+        evp_seal(r, text, len);
     else
-        mb_seal(r, text, len, dst);
+        mb_seal(r, text, len);
 }
 
 static void text_pieces(struct raw *r, union raw_ctx *c, const struct hg_iov *in, uint32_t len,

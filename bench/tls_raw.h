@@ -27,8 +27,8 @@ struct raw {
 void raw_init(struct raw *r, bool openssl, enum raw_alg alg);
 void raw_fini(struct raw *r);
 
-/* len bytes of text to len + RAW_TAG bytes at dst. */
-void raw_seal(struct raw *r, const uint8_t *text, uint32_t len, uint8_t *dst);
+/* len bytes of text in place; the tag goes behind them. */
+void raw_seal(struct raw *r, uint8_t *text, uint32_t len);
 
 /* len bytes of text in n pieces to dst. The tag is the caller's to give or to compare, in r->tag: finding
  * it is not the library's work. */

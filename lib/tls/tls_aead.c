@@ -121,8 +121,9 @@ unsigned hg_tls_aead_open(struct hg_tls_aead_op *op, unsigned n)
     return good;
 }
 
-/* Up to this many bytes are cheaper copied than sealed in two steps, the second for the tail. */
-#define COPY_MAX 2048u
+/* Up to this many bytes are cheaper copied than sealed in two steps, the second for the tail (AES-256-GCM
+ * of 1400 bytes: 204 ns copied, 193 ns in steps). */
+#define COPY_MAX 512u
 
 static void seal_gather(struct hg_tls_aead_op *op, struct gathered *g)
 {

@@ -12,7 +12,6 @@
  * record overwrites it; it is good for nothing but the record that it came with.
  */
 #include "tls_aead_mb.h"
-#include <errno.h>
 
 static void fill_gcm(IMB_JOB *job, const struct hg_tls_aead_op *op)
 {
@@ -56,16 +55,12 @@ static void fill(IMB_JOB *job, const struct hg_tls_aead_op *op, uint8_t *tag)
 
 static int verdict(const IMB_JOB *job, struct hg_tls_aead_op *op, const uint8_t *tag)
 {
-    uint8_t sent[HG_TLS_TAG];
-
     if (job->status != IMB_STATUS_COMPLETED)
         return op->key->seal ? -EIO : -EBADMSG;
     if (op->key->seal)
         return 0;
     op->in.off += op->len;
-    if (hg_tls_cur_copy(&op->in, sent, HG_TLS_TAG) != HG_TLS_TAG)
-        return -EBADMSG;
-    return hg_tls_mb_same_tag(sent, tag) ? 0 : -EBADMSG;
+    return hg_tls_mb_check(op, tag);
 }
 
 void hg_tls_mb_jobs(struct hg_tls_aead_op *op, unsigned n)

@@ -5,7 +5,6 @@
  * faster. The tag is computed, then compared in constant time here, since the library does not compare.
  */
 #include "tls_aead_mb.h"
-#include <errno.h>
 #include <openssl/crypto.h>
 
 /* The running state of one record. For GCM it holds nothing of the key but one block of key stream,
@@ -99,7 +98,7 @@ static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TA
 
 static int open_steps(struct hg_tls_aead_op *op)
 {
-    uint8_t sent[HG_TLS_TAG], computed[HG_TLS_TAG];
+    uint8_t computed[HG_TLS_TAG];
     union mb_ctx c;
     uint32_t done = 0, run;
     const uint8_t *p;
@@ -110,9 +109,7 @@ static int open_steps(struct hg_tls_aead_op *op)
         done += run;
     }
     finish(op->key, &c, computed);
-    if (hg_tls_cur_copy(&op->in, sent, HG_TLS_TAG) != HG_TLS_TAG)
-        return -EBADMSG;
-    return hg_tls_mb_same_tag(sent, computed) ? 0 : -EBADMSG;
+    return hg_tls_mb_check(op, computed);
 }
 
 static int seal_steps(struct hg_tls_aead_op *op)
@@ -139,7 +136,7 @@ static int open_whole(struct hg_tls_aead_op *op)
     IMB_MGR *mb = op->key->engine->mb;
     struct gcm_key_data *k = &hg_tls_mb_key_of(op->key)->gcm;
     const uint8_t *text = op->in.v->base + op->in.off;
-    uint8_t sent[HG_TLS_TAG], computed[HG_TLS_TAG];
+    uint8_t computed[HG_TLS_TAG];
     struct gcm_context_data c;
 
     if (op->key->alg == HG_TLS_AES_256_GCM)
@@ -149,9 +146,7 @@ static int open_whole(struct hg_tls_aead_op *op)
         IMB_AES128_GCM_DEC(mb, k, &c, op->dst, text, op->len, op->nonce, op->aad, op->aad_len,
                            computed, HG_TLS_TAG);
     op->in.off += op->len;
-    if (hg_tls_cur_copy(&op->in, sent, HG_TLS_TAG) != HG_TLS_TAG)
-        return -EBADMSG;
-    return hg_tls_mb_same_tag(sent, computed) ? 0 : -EBADMSG;
+    return hg_tls_mb_check(op, computed);
 }
 
 static int seal_whole(struct hg_tls_aead_op *op)
@@ -173,6 +168,20 @@ static int seal_whole(struct hg_tls_aead_op *op)
 
 /* ---- which way ---- */
 
+static int open_direct(struct hg_tls_aead_op *op)
+{
+    if (op->key->alg != HG_TLS_CHACHA20_POLY1305 && hg_tls_mb_whole(op))
+        return open_whole(op);
+    return open_steps(op);
+}
+
+static int seal_direct(struct hg_tls_aead_op *op)
+{
+    if (op->key->alg != HG_TLS_CHACHA20_POLY1305 && hg_tls_mb_whole(op))
+        return seal_whole(op);
+    return seal_steps(op);
+}
+
 /* How many from here on go as one batch of jobs. */
 static unsigned jobs_from(const struct hg_tls_aead_op *op, unsigned n)
 {
@@ -183,38 +192,25 @@ static unsigned jobs_from(const struct hg_tls_aead_op *op, unsigned n)
     return i;
 }
 
-static bool direct_whole(const struct hg_tls_aead_op *op)
-{
-    return op->key->alg != HG_TLS_CHACHA20_POLY1305 && hg_tls_mb_whole(op);
-}
-
 static void mb_open(struct hg_tls_aead_op *op, unsigned n)
 {
-    unsigned jobs;
-
-    for (unsigned i = 0; i < n; i++) {
-        jobs = jobs_from(op + i, n - i);
-        if (jobs != 0) {
+    for (unsigned i = 0, jobs; i < n; i += jobs != 0 ? jobs : 1) {
+        jobs = op[i].key->jobs ? jobs_from(op + i, n - i) : 0;
+        if (jobs != 0)
             hg_tls_mb_jobs(op + i, jobs);
-            i += jobs - 1;
-        } else {
-            op[i].rc = direct_whole(&op[i]) ? open_whole(&op[i]) : open_steps(&op[i]);
-        }
+        else
+            op[i].rc = open_direct(&op[i]);
     }
 }
 
 static void mb_seal(struct hg_tls_aead_op *op, unsigned n)
 {
-    unsigned jobs;
-
-    for (unsigned i = 0; i < n; i++) {
-        jobs = jobs_from(op + i, n - i);
-        if (jobs != 0) {
+    for (unsigned i = 0, jobs; i < n; i += jobs != 0 ? jobs : 1) {
+        jobs = op[i].key->jobs ? jobs_from(op + i, n - i) : 0;
+        if (jobs != 0)
             hg_tls_mb_jobs(op + i, jobs);
-            i += jobs - 1;
-        } else {
-            op[i].rc = direct_whole(&op[i]) ? seal_whole(&op[i]) : seal_steps(&op[i]);
-        }
+        else
+            op[i].rc = seal_direct(&op[i]);
     }
 }
 

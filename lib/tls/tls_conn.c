@@ -268,7 +268,7 @@ uint32_t hg_tls_record_size(const struct hg_iov *in, unsigned n)
 {
     struct hg_tls_cut cut;
 
-    if (hg_tls_rec_cut(in, n, &cut) < 0 || cut.have < HG_TLS_RECORD_HEADER)
+    if (!hg_tls_rec_head(in, n, &cut) || cut.len > HG_TLS_MAX_CIPHERTEXT)
         return 0;
     return HG_TLS_RECORD_HEADER + cut.len;
 }

@@ -6,13 +6,20 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#define AAD_MAX 13u /* TLS 1.2: sequence, type, version, length */
+/* Nonce and additional data are made in registers and written as 16 bytes at once: the providers read
+ * them as one vector, and a processor waits when it reads in one what it has just written in two. As
+ * memory words are, on this processor the first byte is the lowest. */
+typedef uint64_t words __attribute__((vector_size(16)));
 
-static void put64(uint8_t *p, uint64_t v)
+union block {
+    words w;
+    uint8_t b[16];
+};
+
+/* The bytes as they are on the wire, in a word. */
+static uint64_t wire64(uint64_t v)
 {
-    hg_be64 wire = hg_be64_put(v);
-
-    memcpy(p, &wire, sizeof wire);
+    return __builtin_bswap64(v);
 }
 
 static bool is_13(const struct hg_tls_rec *rec)
@@ -39,7 +46,8 @@ int hg_tls_rec_init(struct hg_tls_rec *rec, const struct hg_tls_rec_cfg *cfg,
 int hg_tls_rec_rekey(struct hg_tls_rec *rec, const struct hg_tls_keyset *keys)
 {
     rec->seq = 0;
-    memcpy(rec->iv, keys->iv, sizeof rec->iv);
+    memset(rec->iv, 0, sizeof rec->iv);
+    memcpy(rec->iv, keys->iv, rec->suite->salt_len);
     return hg_tls_aead_set_key(&rec->aead, keys->key);
 }
 
@@ -50,35 +58,34 @@ void hg_tls_rec_wipe(struct hg_tls_rec *rec)
 }
 
 /* RFC 8446 5.3 and RFC 7905 2: the IV xor the sequence number. RFC 5288 3: the salt, then the
- * explicit nonce, which is not the sequence number when the peer chose it. */
-static void make_nonce(const struct hg_tls_rec *rec, const uint8_t *explicit_nonce,
-                       uint8_t nonce[HG_TLS_NONCE])
+ * explicit nonce, which is not the sequence number when the peer chose it. Both are: bytes 4 to 11 xor
+ * eight bytes as they are on the wire. */
+static words make_nonce(const struct hg_tls_rec *rec, uint64_t eight)
 {
-    hg_be64 low;
+    uint64_t iv[2];
 
-    memcpy(nonce, rec->iv, HG_TLS_NONCE);
-    if (rec->suite->explicit_len != 0) {
-        memcpy(nonce + rec->suite->salt_len, explicit_nonce, rec->suite->explicit_len);
-        return;
-    }
-    memcpy(&low, nonce + HG_TLS_NONCE - 8, 8);
-    put64(nonce + HG_TLS_NONCE - 8, hg_be64_get(low) ^ rec->seq);
+    memcpy(iv, rec->iv, sizeof iv);
+    return (words){iv[0] ^ eight << 32, iv[1] ^ eight >> 32};
+}
+
+/* Five bytes in a word: type, version, length. */
+static uint64_t header(uint8_t type, uint32_t len)
+{
+    return type | UINT64_C(0x030300) | (uint64_t)(len >> 8) << 24 | (uint64_t)(len & 0xff) << 32;
 }
 
 /* RFC 8446 5.2: the record header as it is on the wire. RFC 5246 6.2.3.3: the sequence number, and
- * the header with the length of the plaintext. Returns its length. */
-static uint32_t make_aad(const struct hg_tls_rec *rec, const uint8_t *hdr, uint32_t text_len,
-                         uint8_t aad[AAD_MAX])
+ * the header with the length of the plaintext. hdr: five bytes in a word. Returns its length. */
+static uint32_t make_aad(const struct hg_tls_rec *rec, uint64_t hdr, uint32_t text_len, words *aad)
 {
+    uint64_t len = (uint64_t)(text_len >> 8) << 24 | (uint64_t)(text_len & 0xff) << 32;
+
     if (is_13(rec)) {
-        memcpy(aad, hdr, HG_TLS_RECORD_HEADER);
+        *aad = (words){hdr, 0};
         return HG_TLS_RECORD_HEADER;
     }
-    put64(aad, rec->seq);
-    memcpy(aad + 8, hdr, 3);
-    aad[11] = (uint8_t)(text_len >> 8);
-    aad[12] = (uint8_t)text_len;
-    return AAD_MAX;
+    *aad = (words){wire64(rec->seq), (hdr & 0xffffff) | len};
+    return 13;
 }
 
 /* RFC 8446 5.4: the content type is the last byte that is not zero. */
@@ -103,12 +110,23 @@ bool hg_tls_rec_too_long(const struct hg_tls_rec *rec, uint32_t body_len)
     return body_len > rec->expansion + rec->max_inner;
 }
 
+/* What comes between header and ciphertext, or the sequence number. */
+static uint64_t nonce_bytes(const struct hg_tls_rec *rec, struct hg_tls_cur *in)
+{
+    uint64_t eight;
+
+    if (rec->suite->explicit_len == 0)
+        return wire64(rec->seq);
+    hg_tls_cur_copy(in, (uint8_t *)&eight, sizeof eight);
+    return eight;
+}
+
 int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_t *dst,
                     struct hg_tls_plain *out)
 {
-    uint8_t nonce[HG_TLS_NONCE], aad[AAD_MAX], explicit_nonce[8];
-    struct hg_tls_aead_op op = {
-        .key = &rec->aead, .nonce = nonce, .aad = aad, .in = cut->body, .dst = dst};
+    union block nonce, aad;
+    uint64_t hdr;
+    struct hg_tls_aead_op op = {.key = &rec->aead, .nonce = nonce.b, .aad = aad.b, .dst = dst};
 
     if (rec->seq >= rec->limit)
         return -EOVERFLOW;
@@ -117,9 +135,10 @@ int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_
     op.len = cut->len - rec->expansion;
     if (op.len > rec->max_inner)
         return -EMSGSIZE;
-    hg_tls_cur_copy(&op.in, explicit_nonce, rec->suite->explicit_len);
-    make_nonce(rec, explicit_nonce, nonce);
-    op.aad_len = make_aad(rec, cut->hdr, op.len, aad);
+    op.in = cut->body;
+    nonce.w = make_nonce(rec, nonce_bytes(rec, &op.in));
+    memcpy(&hdr, cut->hdr, sizeof hdr);
+    op.aad_len = make_aad(rec, hdr, op.len, &aad.w);
     if (hg_tls_aead_open(&op, 1) != 1)
         return -EBADMSG;
     rec->seq++;
@@ -131,33 +150,29 @@ int hg_tls_rec_open(struct hg_tls_rec *rec, const struct hg_tls_cut *cut, uint8_
 }
 
 /* Header and explicit nonce. */
-static void put_head(const struct hg_tls_rec *rec, const struct hg_tls_text *text, uint8_t *dst)
+static void put_head(const struct hg_tls_rec *rec, uint64_t hdr, uint64_t eight, uint8_t *dst)
 {
-    uint32_t body = text->len + rec->expansion + is_13(rec);
-
-    dst[0] = is_13(rec) ? HG_TLS_TYPE_DATA : text->type;
-    dst[1] = 3;
-    dst[2] = 3;
-    dst[3] = (uint8_t)(body >> 8);
-    dst[4] = (uint8_t)body;
+    memcpy(dst, &hdr, HG_TLS_RECORD_HEADER);
     if (rec->suite->explicit_len != 0)
-        put64(dst + HG_TLS_RECORD_HEADER, rec->nonce_base + rec->seq);
+        memcpy(dst + HG_TLS_RECORD_HEADER, &eight, sizeof eight);
 }
 
 int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint8_t *dst)
 {
-    uint8_t nonce[HG_TLS_NONCE], aad[AAD_MAX];
+    union block nonce, aad;
+    uint32_t body = text->len + rec->expansion + is_13(rec);
+    uint64_t hdr = header(is_13(rec) ? HG_TLS_TYPE_DATA : text->type, body);
+    uint64_t eight = wire64(rec->suite->explicit_len != 0 ? rec->nonce_base + rec->seq : rec->seq);
     struct hg_tls_aead_op op = {
         .key = &rec->aead,
-        .nonce = nonce,
-        .aad = aad,
+        .nonce = nonce.b,
+        .aad = aad.b,
         .in = {.v = text->in, .n = text->n, .off = text->off},
         .len = text->len,
         .tail = &text->type,
         .tail_len = is_13(rec),
         .dst = dst + rec->head,
     };
-
     struct hg_iov whole = {.base = op.dst, .len = text->len + 1};
 
     assert(text->len <= HG_TLS_MAX_PLAINTEXT);
@@ -170,11 +185,11 @@ int hg_tls_rec_seal(struct hg_tls_rec *rec, const struct hg_tls_text *text, uint
         op.len = whole.len;
         op.tail_len = 0;
     }
-    put_head(rec, text, dst);
-    make_nonce(rec, dst + HG_TLS_RECORD_HEADER, nonce);
-    op.aad_len = make_aad(rec, dst, text->len, aad);
+    put_head(rec, hdr, eight, dst);
+    nonce.w = make_nonce(rec, eight);
+    op.aad_len = make_aad(rec, hdr, text->len, &aad.w);
     if (hg_tls_aead_seal(&op, 1) != 1)
         return -EIO;
     rec->seq++;
-    return (int)(rec->head + text->len + is_13(rec) + HG_TLS_TAG);
+    return (int)(HG_TLS_RECORD_HEADER + body);
 }

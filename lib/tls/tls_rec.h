@@ -20,11 +20,11 @@ struct hg_tls_rec {
     uint64_t seq;        /* of the next record */
     uint64_t limit;      /* seq that must not be used */
     uint64_t nonce_base; /* explicit nonce of seq 0, big-endian on the wire (TLS 1.2 GCM) */
-    uint8_t iv[HG_TLS_NONCE];
-    uint32_t max_inner; /* opening: bytes of text, content type and padding of a record */
-    uint32_t max_text;  /* opening: bytes of text alone */
-    uint8_t head;       /* bytes before the text: header and explicit nonce */
-    uint8_t expansion;  /* bytes a record's body has beyond its text, the inner type apart */
+    uint8_t iv[16];      /* the implicit part of the nonce, zeros after it */
+    uint32_t max_inner;  /* opening: bytes of text, content type and padding of a record */
+    uint32_t max_text;   /* opening: bytes of text alone */
+    uint8_t head;        /* bytes before the text: header and explicit nonce */
+    uint8_t expansion;   /* bytes a record's body has beyond its text, the inner type apart */
     struct hg_tls_aead aead;
 };
 
