@@ -96,7 +96,7 @@ static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TA
 
 /* ---- a record in pieces ---- */
 
-static int open_steps(struct hg_tls_aead_op *op)
+__attribute__((noinline)) static int open_steps(struct hg_tls_aead_op *op)
 {
     uint8_t computed[HG_TLS_TAG];
     union mb_ctx c;
@@ -112,7 +112,7 @@ static int open_steps(struct hg_tls_aead_op *op)
     return hg_tls_mb_check(op, computed);
 }
 
-static int seal_steps(struct hg_tls_aead_op *op)
+__attribute__((noinline)) static int seal_steps(struct hg_tls_aead_op *op)
 {
     union mb_ctx c;
     uint32_t done = 0, run;

@@ -60,7 +60,7 @@ void hg_tls_put_alert(struct hg_tls *tls, uint8_t level, enum hg_tls_alert alert
 /* Fails the connection for a reason of ours: the alert waits to be sent, the sentence stays.
  * Returns -EPROTO. */
 int hg_tls_refuse(struct hg_tls *tls, enum hg_tls_alert alert, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4), cold));
 /* Fails it without an alert of ours (the peer sent one, or OpenSSL did). Returns -EPROTO. */
 int hg_tls_enter_failed(struct hg_tls *tls);
 /* Erases all keys; harmless before there are any. */

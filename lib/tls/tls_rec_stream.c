@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_rec_stream.h"
-#include <errno.h>
 #include <string.h>
 
 uint32_t hg_tls_cur_copy(struct hg_tls_cur *c, uint8_t *dst, uint32_t len)
@@ -20,7 +19,7 @@ uint32_t hg_tls_cur_copy(struct hg_tls_cur *c, uint8_t *dst, uint32_t len)
 }
 
 /* Stops as soon as the answer is known: a deep receive queue is not walked to its end. */
-static int has_bytes(const struct hg_tls_cur *c, uint32_t len)
+bool hg_tls_cur_has(const struct hg_tls_cur *c, uint32_t len)
 {
     uint64_t want = (uint64_t)c->off + len, have = 0;
 
@@ -35,13 +34,4 @@ bool hg_tls_rec_head_in_pieces(struct hg_tls_cut *cut)
     cut->have = hg_tls_cur_copy(&cut->body, cut->hdr, HG_TLS_RECORD_HEADER);
     cut->len = (uint32_t)cut->hdr[3] << 8 | cut->hdr[4];
     return cut->have == HG_TLS_RECORD_HEADER;
-}
-
-int hg_tls_rec_cut(const struct hg_iov *in, unsigned n, struct hg_tls_cut *cut)
-{
-    if (!hg_tls_rec_head(in, n, cut))
-        return 0;
-    if (cut->len > HG_TLS_MAX_CIPHERTEXT)
-        return -EMSGSIZE;
-    return has_bytes(&cut->body, cut->len);
 }

@@ -6,6 +6,7 @@
 #ifndef HEADGATE_TLS_REC_STREAM_H
 #define HEADGATE_TLS_REC_STREAM_H
 
+#include <errno.h>
 #include <headgate/base.h>
 #include <headgate/tls.h>
 #include <stdalign.h>
@@ -46,6 +47,9 @@ static inline uint32_t hg_tls_cur_run(struct hg_tls_cur *c, uint32_t want, const
     return run;
 }
 
+/* Whether there are len bytes after the cursor. */
+bool hg_tls_cur_has(const struct hg_tls_cur *c, uint32_t len);
+
 /* Copies up to len bytes out and passes over them; returns how many there were. */
 uint32_t hg_tls_cur_copy(struct hg_tls_cur *c, uint8_t *dst, uint32_t len);
 
@@ -83,6 +87,14 @@ static inline bool hg_tls_rec_head(const struct hg_iov *in, unsigned n, struct h
 
 /* 1: the whole record is there. 0: not yet; `have` tells what is known of the header. -EMSGSIZE:
  * the header says more than HG_TLS_MAX_CIPHERTEXT (RFC 8446 5.2: record_overflow). */
-int hg_tls_rec_cut(const struct hg_iov *in, unsigned n, struct hg_tls_cut *cut);
+static inline int hg_tls_rec_cut(const struct hg_iov *in, unsigned n, struct hg_tls_cut *cut)
+{
+    if (!hg_tls_rec_head(in, n, cut))
+        return 0;
+    if (cut->len > HG_TLS_MAX_CIPHERTEXT)
+        return -EMSGSIZE;
+    /* Whether the piece that the header ends in holds all of it, before counting. */
+    return cut->body.v->len - cut->body.off >= cut->len || hg_tls_cur_has(&cut->body, cut->len);
+}
 
 #endif /* HEADGATE_TLS_REC_STREAM_H */
