@@ -64,6 +64,8 @@ bench_clean() {
     local pages=$HG_DIR/run/hugepages old=
     [ ! -e "$pages" ] || old=$(cat "$pages")
     [ -z "${BASELINE_FILE:-}" ] || rm -f "$BASELINE_FILE"
+    hg_kill load
+    hg_kill headgate # has the pages in use, if the bench was cut short
     mountpoint -q "$HG_DIR/huge" && umount "$HG_DIR/huge"
     hg_end
     [ -z "$old" ] || echo "$old" >/proc/sys/vm/nr_hugepages
