@@ -6,7 +6,7 @@
 #     in process          handshake and close of the TCP stack alone, without a port (build/bench/tcp_bench)
 #     from the kernel     clients open, exchange a line with echo and reset, 200 at once; beside it a Linux
 #                         listener behind a veth pair. The client and that listener are Python programs
-#     TLS                 full handshakes, one after the other; beside it openssl s_server with the same key.
+#     TLS                 handshakes, full and resumed, one after the other; beside it openssl s_server with the same key.
 #                         Per second, and per second in which the server was busy, which leaves the client out
 #     memory              what the daemon's resident memory grows by for each idle connection
 #

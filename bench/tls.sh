@@ -6,7 +6,7 @@
 #     records       opened and sealed through the TLS library, beside the calls of its AEAD library alone
 #                   (build/bench/tls_bench, whose head tells how)
 #     jobs          the job interface of ipsec-mb beside its direct calls (build/bench/tls_jobs, likewise)
-#     handshakes    full ones, the daemon on net_tap beside openssl s_server, in turns (handshakes.bash)
+#     handshakes    full and resumed ones, the daemon on net_tap beside openssl s_server, in turns (handshakes.bash)
 #     ingest        stored blocks over net_memif beside the harmonic sum of the primitives (bench/ingest.sh)
 #
 #     ./dev bench tls [--json FILE] [--seconds N] [--quick] [--only PART]
@@ -70,7 +70,6 @@ host_network
 if wants records; then record_rows; fi
 if wants jobs; then job_rows; fi
 if wants handshakes; then
-    host_daemon
     handshake_rows
     hg_kill headgate
 fi

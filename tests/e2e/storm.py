@@ -5,6 +5,7 @@
     storm.py churn ADDRESS PORT END COUNT FROM...       COUNT connections, WIDTH at once, each opened, used and
                                                    closed; prints connections per second
     storm.py churn-tls ADDRESS PORT COUNT CA FROM...    as many TLS handshakes; prints handshakes per second
+    storm.py churn-tls-resumed ADDRESS PORT COUNT CA FROM...    the same, all resumed from one session before them
     storm.py hold ADDRESS PORT COUNT BYTES FROM...      opens all, says "open", and on each line of stdin sends BYTES
                                                    on all at once and awaits them back, says "done"
     storm.py hold-tls ADDRESS PORT COUNT BYTES CA FROM...   the same over TLS
@@ -109,18 +110,31 @@ def context(ca):
     return ssl.create_default_context(cafile=ca)
 
 
-def connected(address, port, source, tls):
+def connected(address, port, source, tls, session=None):
     sock = fresh(source, LIMIT)
     sock.connect((address, port))
-    return tls.wrap_socket(sock, server_hostname=address) if tls else sock
+    return tls.wrap_socket(sock, server_hostname=address, session=session) if tls else sock
 
 
-def churn_tls(address, port, count, ca, *sources):
-    tls, started = context(ca), time.monotonic()
+def first_session(address, port, source, tls):
+    """Tickets come before the answer to what is sent."""
+    sock = connected(address, port, source, tls)
+    sock.sendall(LINE)
+    sock.recv(len(LINE))
+    session = sock.session
+    finish(sock, "reset")
+    return session
+
+
+def churn_tls(address, port, count, ca, *sources, resume=False):
+    tls = context(ca)
+    session = first_session(address, int(port), sources[0], tls) if resume else None
+    started = time.monotonic()
     for i in range(int(count)):
-        sock = connected(address, int(port), sources[i % len(sources)], tls)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        sock.close()
+        sock = connected(address, int(port), sources[i % len(sources)], tls, session)
+        if sock.session_reused != resume:
+            raise SystemExit(f"storm: session_reused is {sock.session_reused}")
+        finish(sock, "reset")
     print(f"{int(count) / (time.monotonic() - started):.1f}")
 
 
@@ -186,6 +200,8 @@ def main(command, *args):
         churn(*args)
     elif command == "churn-tls":
         churn_tls(*args)
+    elif command == "churn-tls-resumed":
+        churn_tls(*args, resume=True)
     elif command == "hold":
         hold(*args[:4], args[4:])
     elif command == "hold-tls":
