@@ -94,7 +94,8 @@ static void finish(struct hg_tls_aead *a, union mb_ctx *c, uint8_t tag[HG_TLS_TA
         finish_chacha(mb, &c->chacha, tag);
 }
 
-/* ---- a record in pieces ---- */
+/* ---- a record in pieces ----
+ * Out of line, so that the common way has no frame for it. */
 
 __attribute__((noinline)) static int open_steps(struct hg_tls_aead_op *op)
 {
