@@ -22,6 +22,7 @@ static struct hg_tls *make_tls(enum hg_tls_role role, enum hg_tls_version versio
         .min_version = version,
         .max_version = version,
         .max_fragment = max,
+        .tickets = role == HG_TLS_SERVER ? 3 : 0,
         .ca_file = fx_path("server", ".crt"),
     };
     struct hg_tls_ctx *ctx;
@@ -431,6 +432,40 @@ static void test_client(void)
     server_answers(HG_TLS_1_3, 63, "below the least");
 }
 
+/* After a HelloRetryRequest (RFC 8446 4.1.4) the hello comes again, with the extension, and our
+ * records go on after the tickets all the same. */
+static void test_retry(void)
+{
+    struct offer o = offer_of(1000);
+    SSL_CTX *ctx = client_ctx(&o, HG_TLS_1_3, 0), *server = SSL_CTX_new(TLS_server_method());
+    struct fx_mixed m;
+
+    FX_MUST(SSL_CTX_set1_groups_list(ctx, "P-521:P-256") == 1);
+    fx_mixed_init(&m, ctx, make_tls(HG_TLS_SERVER, HG_TLS_1_3, 0), true);
+    fx_mixed_run(&m, 0, NULL);
+    CU_ASSERT_EQUAL(hg_tls_state(m.tls), HG_TLS_OPEN);
+    CU_ASSERT_EQUAL(hg_tls_max_fragment(m.tls), 999);
+    CU_ASSERT_EQUAL(SSL_write(m.ssl, big, sizeof big), sizeof big);
+    fx_mixed_run(&m, 0, NULL);
+    CU_ASSERT_EQUAL(m.got.len, sizeof big);
+    fx_mixed_free(&m);
+    SSL_CTX_free(ctx);
+
+    FX_MUST(server != NULL && SSL_CTX_set1_groups_list(server, "P-384") == 1 &&
+            SSL_CTX_use_certificate_file(server, fx_path("server", ".crt"), SSL_FILETYPE_PEM) ==
+                1 &&
+            SSL_CTX_use_PrivateKey_file(server, fx_path("server", ".key"), SSL_FILETYPE_PEM) == 1);
+    FX_MUST(SSL_CTX_add_custom_ext(server, 28,
+                                   SSL_EXT_CLIENT_HELLO | SSL_EXT_TLS1_3_ENCRYPTED_EXTENSIONS,
+                                   offer_cb, NULL, &o, answer_cb, &o) == 1);
+    fx_mixed_init(&m, server, make_tls(HG_TLS_CLIENT, HG_TLS_1_3, 0), false);
+    fx_mixed_run(&m, 0, NULL);
+    CU_ASSERT_EQUAL(hg_tls_state(m.tls), HG_TLS_OPEN);
+    CU_ASSERT_EQUAL(hg_tls_max_fragment(m.tls), 999);
+    fx_mixed_free(&m);
+    SSL_CTX_free(server);
+}
+
 static void test_setting(void)
 {
     struct hg_tls_cfg cfg = {.role = HG_TLS_CLIENT, .ca_file = fx_path("server", ".crt")};
@@ -468,6 +503,7 @@ int main(void)
         {"maximum fragment length of RFC 6066", test_fragment_length},
         {"overflow in the handshake", test_handshake_overflow},
         {"our client", test_client},
+        {"after a HelloRetryRequest", test_retry},
         {"setting", test_setting},
         CU_TEST_INFO_NULL,
     };
