@@ -60,14 +60,17 @@ static void key_alert(struct hg_tls *tls)
 {
     struct hg_tls_rec_cfg cfg = {
         .provider = tls->ctx->provider, .engine = &tls->shard->engine, .seal = true};
-    struct hg_tls_keyset keys;
+    struct hg_tls_traffic t;
 
     if (tls->keyed || tls->hs == NULL)
         return;
-    cfg.suite = hg_tls_hs_alert_keys(tls->hs, &keys);
-    if (cfg.suite != NULL)
-        tls->keyed = hg_tls_rec_init(&tls->tx, &cfg, &keys) == 0;
-    OPENSSL_cleanse(&keys, sizeof keys);
+    if (hg_tls_hs_alert_keys(tls->hs, &t)) {
+        cfg.suite = t.suite;
+        tls->keyed = hg_tls_rec_init(&tls->tx, &cfg, &t.tx) == 0;
+        tls->tx.seq = t.tx_seq;
+        tls->tx.nonce_base = t.nonce_base;
+    }
+    OPENSSL_cleanse(&t, sizeof t);
 }
 
 int hg_tls_refuse(struct hg_tls *tls, enum hg_tls_alert alert, const char *fmt, ...)

@@ -429,18 +429,18 @@ int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
     return out->suite->version == HG_TLS_1_3 ? traffic_13(hs, out) : traffic_12(hs, out);
 }
 
-const struct hg_tls_suite *hg_tls_hs_alert_keys(const struct hg_tls_hs *hs,
-                                                struct hg_tls_keyset *out)
+bool hg_tls_hs_alert_keys(const struct hg_tls_hs *hs, struct hg_tls_traffic *out)
 {
-    const struct hg_tls_suite *suite;
+    const SSL_CIPHER *cipher = hs->ssl == NULL ? NULL : SSL_get_current_cipher(hs->ssl);
 
-    if (hs->ssl == NULL || hs->alert.len == 0)
-        return NULL;
-    suite = hg_tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(hs->ssl)));
-    if (suite == NULL || suite->secret_len != hs->alert.len ||
-        hg_tls_traffic_keys(suite, hs->alert.bytes, out) != 0)
-        return NULL;
-    return suite;
+    memset(out, 0, sizeof *out);
+    out->suite = cipher == NULL ? NULL : hg_tls_suite_find(SSL_CIPHER_get_protocol_id(cipher));
+    if (out->suite == NULL)
+        return false;
+    if (out->suite->version == HG_TLS_1_2)
+        return hs->ccs_sent && traffic_12(hs, out) == 0; /* our Finished has gone out */
+    return hs->alert.len == out->suite->secret_len &&
+           hg_tls_traffic_keys(out->suite, hs->alert.bytes, &out->tx) == 0;
 }
 
 uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type)

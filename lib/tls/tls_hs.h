@@ -37,10 +37,9 @@ int hg_tls_hs_feed(struct hg_tls_hs *hs, struct hg_tls_cur cur, uint32_t len);
 
 /* After completion: derives what records need. 0 or -EIO. */
 int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);
-/* Before completion: the keys that an alert of ours is protected with now (TLS 1.3), at sequence 0;
- * NULL when it goes in the clear. */
-const struct hg_tls_suite *hg_tls_hs_alert_keys(const struct hg_tls_hs *hs,
-                                                struct hg_tls_keyset *out);
+/* Before completion: what an alert of ours is protected with now (suite, tx, tx_seq, nonce_base).
+ * False when it goes in the clear. Wipe out in either case. */
+bool hg_tls_hs_alert_keys(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);
 /* Bytes that the body of a record in the handshake may have. */
 uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type);
 /* After completion: the alert to refuse the connection with all the same (sentence in

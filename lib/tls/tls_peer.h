@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Who the peer is: verifying its certificate, taking its name out of it, and sentences about why it
- * is refused. X509 verification reads the wall clock (validity dates); nothing else in this room
- * does.
+ * is refused. X509 verification reads the wall clock (validity dates), as session tickets do; nothing else in this
+ * room does.
  */
 #ifndef HEADGATE_TLS_PEER_H
 #define HEADGATE_TLS_PEER_H

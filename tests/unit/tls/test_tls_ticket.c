@@ -339,6 +339,35 @@ static void test_damaged(void)
     hg_tls_ctx_unref(ctx);
 }
 
+/* TLS 1.2: when a session is resumed our Finished goes first, so an alert of ours that refuses what
+ * the client sends next is protected already. */
+static void test_alert_12(void)
+{
+    struct hg_tls_cfg cfg = server_cfg();
+    struct hg_tls_ctx *ctx = server(&cfg);
+    SSL_CTX *ossl = client(HG_TLS_1_2, "client");
+    struct fx_buf wire = {0};
+    struct hg_tls *tls;
+    struct fx_mixed m;
+
+    forget();
+    CU_ASSERT_EQUAL(visit(ctx, ossl), 0);
+    FX_MUST(hg_tls_create(ctx, shard, &tls) == 0);
+    fx_mixed_init(&m, ossl, tls, true);
+    FX_MUST(SSL_set_session(m.ssl, newest) == 1);
+    SSL_do_handshake(m.ssl);
+    fx_mixed_flush(&m);
+    CU_ASSERT_EQUAL(fx_open(m.tls, &m.to_tls, 0, NULL), 0);
+    fx_put(&wire, "\x14\3\3\0\1\1\x16\3\3\0\3abc", 14); /* instead of its Finished */
+    CU_ASSERT_EQUAL(fx_open(m.tls, &wire, 0, NULL), -EPROTO);
+    fx_mixed_run(&m, 0, NULL);
+    CU_ASSERT_EQUAL(m.ssl_alert, HG_TLS_AL_BAD_RECORD_MAC);
+    fx_mixed_free(&m);
+    fx_free(&wire);
+    SSL_CTX_free(ossl);
+    hg_tls_ctx_unref(ctx);
+}
+
 /* ---- the parts ---- */
 
 static void test_rotation(void)
@@ -441,6 +470,7 @@ int main(void)
         {"the lifetime counts from the full handshake", test_lifetime},
         {"the client's certificate expires", test_certificate_expires},
         {"a damaged ticket: full handshake", test_damaged},
+        {"an alert while TLS 1.2 resumes can be read", test_alert_12},
         {"keys rotate and are erased", test_rotation},
         {"keys go by time", test_tick},
         {"when a ticket holds", test_holds},
