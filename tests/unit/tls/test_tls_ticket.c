@@ -12,6 +12,8 @@
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 #include <errno.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,6 +299,53 @@ static void test_certificate_expires(void)
     ahead = 0;
 }
 
+/* Puts a revocation list of the CA, without entries, into the context's store. */
+static void add_crl(struct hg_tls_ctx *ctx, long next_update)
+{
+    FILE *f = fopen(fx_path("ca", ".crt"), "r"), *g = fopen(fx_path("ca", ".key"), "r");
+    X509 *ca = f == NULL ? NULL : PEM_read_X509(f, NULL, NULL, NULL);
+    EVP_PKEY *key = g == NULL ? NULL : PEM_read_PrivateKey(g, NULL, NULL, NULL);
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *from = X509_gmtime_adj(NULL, -10), *until = X509_gmtime_adj(NULL, next_update);
+
+    FX_MUST(ca != NULL && key != NULL && crl != NULL && from != NULL && until != NULL);
+    FX_MUST(X509_CRL_set_version(crl, 1) == 1 &&
+            X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca)) == 1 &&
+            X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1 &&
+            X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+    FX_MUST(X509_STORE_add_crl(SSL_CTX_get_cert_store(ctx->ssl), crl) == 1);
+    fclose(f);
+    fclose(g);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    X509_CRL_free(crl);
+    EVP_PKEY_free(key);
+    X509_free(ca);
+}
+
+/* A newer revocation list is due: what it says is for a full handshake to find out. */
+static void test_crl_ends(void)
+{
+    struct hg_tls_cfg cfg = server_cfg();
+
+    for (size_t v = 0; v < HG_ARRAY_LEN(versions); v++) {
+        struct hg_tls_ctx *ctx = server(&cfg);
+        SSL_CTX *ossl = client(versions[v], "client");
+
+        forget();
+        add_crl(ctx, 60);
+        CU_ASSERT_EQUAL(visit(ctx, ossl), 0);
+        ahead = 30;
+        CU_ASSERT_EQUAL(visit(ctx, ossl), 1);
+        ahead = 70;
+        CU_ASSERT_EQUAL(visit(ctx, ossl), 0);
+        CU_ASSERT_EQUAL(shard->counters.tickets_stale, 1);
+        SSL_CTX_free(ossl);
+        hg_tls_ctx_unref(ctx);
+    }
+    ahead = 0;
+}
+
 /* The session with one byte of its ticket changed. */
 static void damage_ticket(size_t at)
 {
@@ -469,6 +518,7 @@ int main(void)
         {"another context or a reload: full handshake", test_other_context},
         {"the lifetime counts from the full handshake", test_lifetime},
         {"the client's certificate expires", test_certificate_expires},
+        {"a revocation list ends", test_crl_ends},
         {"a damaged ticket: full handshake", test_damaged},
         {"an alert while TLS 1.2 resumes can be read", test_alert_12},
         {"keys rotate and are erased", test_rotation},
