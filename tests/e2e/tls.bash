@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# A node of the test profile and the TLS clients of others. On top of node.bash.
+
+# tls_pki: a server's certificate of every key type, and the sources' in NSS's own database.
+tls_pki() {
+    local source
+    "$HG_PKI" node "$HG_DIR/pki" rsa --key rsa --ip "$HG_NODE_ADDR" >/dev/null
+    "$HG_PKI" node "$HG_DIR/pki" ed25519 --key ed25519 --ip "$HG_NODE_ADDR" >/dev/null
+    mkdir "$HG_DIR/pki/nss"
+    certutil -N --empty-password -d "sql:$HG_DIR/pki/nss"
+    certutil -A -d "sql:$HG_DIR/pki/nss" -n ca -t C,, -i "$HG_DIR/pki/ca.crt"
+    for source in alpha; do
+        openssl pkcs12 -export -in "$HG_DIR/pki/$source.crt" -inkey "$HG_DIR/pki/$source.key" \
+            -name $source -out "$HG_DIR/$source.p12" -passout pass:
+        pk12util -i "$HG_DIR/$source.p12" -d "sql:$HG_DIR/pki/nss" -W '' >/dev/null
+    done
+}
+
+# tls_start PROVIDER KEY [OPTION...]: the node with a certificate of this key type.
+tls_start() {
+    local provider=$1 cert=$2
+    shift 2
+    [ "$cert" != ecdsa ] || cert=node
+    node_start --set tls.provider="$provider" --set "tls.certificate=$HG_DIR/pki/$cert.crt" \
+        --set "tls.key=$HG_DIR/pki/$cert.key" "$@"
+}
+
+# tls_table TABLE TOOL KEY [OPTION...]: runs the table; $cases is how many cases it had.
+tls_table() {
+    local table=$1 tool=$2 key=$3
+    shift 3
+    if ! hg_in "$NS" "$HG_TOP/tests/e2e/tls_table.py" "$table" "$tool" --host "$HG_NODE_ADDR" \
+        --pki "$HG_DIR/pki" --key "$key" "$@" >"$HG_DIR/table" 2>&1; then
+        cat "$HG_DIR/table" >&2
+        hg_output headgate
+        hg_die "$table with $tool failed"
+        return 1
+    fi
+    cases=$(awk '$1 == "cases" { print $2 }' "$HG_DIR/table")
+    [ "$cases" -gt 0 ] || hg_die "$table with $tool has no cases"
+}
+
+# tls_rose COUNTER BEFORE BY: it has risen by exactly so much.
+tls_rose() {
+    local now
+    now=$(node_counter "$1")
+    [ "$now" -eq $(($2 + $3)) ] || hg_die "$1 rose from $2 to $now, expected $3 more"
+}
+
+# tls_suites KEY TOOL...: every case is a handshake that the node counted, and none failed.
+tls_suites() {
+    local key=$1 tool before cases
+    shift
+    for tool in "$@"; do
+        before=$(node_counter tls.handshakes)
+        tls_table suites "$tool" "$key"
+        tls_rose tls.handshakes "$before" "$cases"
+    done
+    tls_rose tls.handshake_failures 0 0
+}
+
+# tls_refused KEY TOOL...: every case is a failure that the node counted.
+tls_refused() {
+    local key=$1 tool before cases
+    shift
+    for tool in "$@"; do
+        before=$(node_counter tls.handshake_failures)
+        tls_table refused "$tool" "$key"
+        tls_rose tls.handshake_failures "$before" "$cases"
+    done
+}
+
+# tls_everything KEY
+tls_everything() {
+    local key=$1 tool before cases
+    tls_suites "$key" openssl curl gnutls nss
+    for tool in openssl curl gnutls nss; do
+        tls_table sizes $tool "$key"
+        tls_table compat $tool "$key"
+    done
+    for tool in openssl gnutls; do
+        before=$(node_counter tls.key_updates)
+        tls_table updates $tool "$key"
+        # half of the cases: 5 of the client; the others: 5 of the client, each answered
+        tls_rose tls.key_updates "$before" $((cases / 2 * 15))
+    done
+    tls_refused "$key" openssl curl gnutls nss
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-3-Clause
+# The TLS clients of others against the test services: what they negotiate, and what comes back.
+# tls_table.py has the cases; a failure's line names tool, version, suite and group.
+
+load node.bash
+load tls.bash
+
+setup() {
+    requires curl gnutls-cli tstclnt certutil python3
+    NODE_PROFILE=test
+    node_prepare alpha
+    tls_pki
+}
+
+teardown() {
+    hg_end
+}
+
+@test "ipsec-mb records, ECDSA certificate: every suite, group and size, key updates, and what is refused" {
+    tls_start ipsec-mb ecdsa
+    tls_everything ecdsa
+}
+
+@test "OpenSSL records, ECDSA certificate: every suite, group and size, key updates, and what is refused" {
+    tls_start openssl ecdsa
+    tls_everything ecdsa
+}
+
+@test "ipsec-mb records, RSA certificate: every suite and group, and what is refused" {
+    tls_start ipsec-mb rsa
+    tls_suites rsa openssl curl gnutls nss
+    tls_refused rsa openssl curl gnutls nss
+}
+
+@test "OpenSSL records, RSA certificate: every suite and group, and what is refused" {
+    tls_start openssl rsa
+    tls_suites rsa openssl curl gnutls nss
+    tls_refused rsa openssl curl gnutls nss
+}
+
+@test "ipsec-mb records, Ed25519 certificate: every suite and group" {
+    tls_start ipsec-mb ed25519
+    tls_suites ed25519 openssl curl gnutls # NSS has no Ed25519
+}
+
+@test "OpenSSL records, Ed25519 certificate: every suite and group" {
+    tls_start openssl ed25519
+    tls_suites ed25519 openssl curl gnutls # NSS has no Ed25519
+}
