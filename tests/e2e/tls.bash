@@ -3,28 +3,31 @@
 #
 # A node of the test profile and the TLS clients of others. On top of node.bash.
 
-# tls_pki: a server's certificate of every key type, and the sources' in NSS's own database.
+# tls_pki: certificates server-KEY and source-KEY of every key type, and those that NSS can use in its own
+# database.
 tls_pki() {
-    local source
-    "$HG_PKI" node "$HG_DIR/pki" rsa --key rsa --ip "$HG_NODE_ADDR" >/dev/null
-    "$HG_PKI" node "$HG_DIR/pki" ed25519 --key ed25519 --ip "$HG_NODE_ADDR" >/dev/null
-    mkdir "$HG_DIR/pki/nss"
-    certutil -N --empty-password -d "sql:$HG_DIR/pki/nss"
-    certutil -A -d "sql:$HG_DIR/pki/nss" -n ca -t C,, -i "$HG_DIR/pki/ca.crt"
-    for source in alpha; do
-        openssl pkcs12 -export -in "$HG_DIR/pki/$source.crt" -inkey "$HG_DIR/pki/$source.key" \
-            -name $source -out "$HG_DIR/$source.p12" -passout pass:
-        pk12util -i "$HG_DIR/$source.p12" -d "sql:$HG_DIR/pki/nss" -W '' >/dev/null
+    local key who pki=$HG_DIR/pki
+    mkdir "$pki/nss"
+    certutil -N --empty-password -d "sql:$pki/nss"
+    certutil -A -d "sql:$pki/nss" -n ca -t CT,, -i "$pki/ca.crt"
+    for key in ecdsa rsa ed25519; do
+        "$HG_PKI" node "$pki" server-$key --key ${key/ecdsa/p256} --ip "$HG_NODE_ADDR" --ip 127.0.0.1 \
+            --dns headgate.example >/dev/null
+        "$HG_PKI" source "$pki" source-$key --key ${key/ecdsa/p256} >/dev/null
+        [ $key != ed25519 ] || continue # not with Debian's NSS
+        for who in server source; do
+            openssl pkcs12 -export -in "$pki/$who-$key.crt" -inkey "$pki/$who-$key.key" -name $who-$key \
+                -out "$HG_DIR/$who.p12" -passout pass:
+            pk12util -i "$HG_DIR/$who.p12" -d "sql:$pki/nss" -W '' >/dev/null
+        done
     done
 }
 
 # tls_start PROVIDER KEY [OPTION...]: the node with a certificate of this key type.
 tls_start() {
-    local provider=$1 cert=$2
+    local provider=$1 cert=$HG_DIR/pki/server-$2
     shift 2
-    [ "$cert" != ecdsa ] || cert=node
-    node_start --set tls.provider="$provider" --set "tls.certificate=$HG_DIR/pki/$cert.crt" \
-        --set "tls.key=$HG_DIR/pki/$cert.key" "$@"
+    node_start --set "tls.provider=$provider" --set "tls.certificate=$cert.crt" --set "tls.key=$cert.key" "$@"
 }
 
 # tls_table TABLE TOOL KEY [OPTION...]: runs the table; $cases is how many cases it had.

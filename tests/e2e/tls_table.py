@@ -60,9 +60,7 @@ def get(tool, offer, n):
         offer.more = offer.more + ["-ign_eof"]
     with Talk(tool.argv(offer)) as talk:
         talk.say(b"GET /%d HTTP/1.0\r\n\r\n" % n)
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += talk.hear(1)
+        head = talk.hear_to(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.0 200 "):
             raise Failed(f"answered {head}")
         # tstclnt does not end before its stdin does.

@@ -38,10 +38,10 @@ class Failed(Exception):
 class Talk:
     """A running tool."""
 
-    def __init__(self, argv, env=None):
+    def __init__(self, argv, env=None, stdin=subprocess.PIPE):
         self.log = tempfile.TemporaryFile()
         self.end = time.monotonic() + SECONDS
-        self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+        self.child = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=self.log,
                                       env={**os.environ, **(env or {})}, bufsize=0)
 
     def __enter__(self):
@@ -50,7 +50,8 @@ class Talk:
     def __exit__(self, *_):
         self.child.kill()
         self.child.wait()
-        self.child.stdin.close()
+        if self.child.stdin:
+            self.child.stdin.close()
         self.child.stdout.close()
         self.log.close()
 
@@ -72,6 +73,13 @@ class Talk:
                 raise Failed(f"ended after {len(got)} of {n} bytes; it said: {self.said()}")
             got += part
         return bytes(got)
+
+    def hear_to(self, end):
+        """Everything up to these bytes."""
+        got = b""
+        while not got.endswith(end):
+            got += self.hear(1)
+        return got
 
     def rest(self):
         """Everything until the tool closes its stdout."""
