@@ -54,23 +54,29 @@ tls_rose() {
 
 # tls_suites KEY TOOL...: every case is a handshake that the node counted, and none failed.
 tls_suites() {
-    local key=$1 tool before cases
-    shift
-    for tool in "$@"; do
-        before=$(node_counter tls.handshakes)
-        tls_table suites "$tool" "$key"
-        tls_rose tls.handshakes "$before" "$cases"
-    done
+    tls_accepted suites "$@"
     tls_rose tls.handshake_failures 0 0
 }
 
-# tls_refused KEY TOOL...: every case is a failure that the node counted.
+# tls_accepted TABLE KEY TOOL...: every case is a handshake that the node counted. The client's certificate
+# is $SOURCE, or one of the same key type.
+tls_accepted() {
+    local table=$1 key=$2 tool before cases
+    shift 2
+    for tool in "$@"; do
+        before=$(node_counter tls.handshakes)
+        tls_table "$table" "$tool" "$key" --cert "${SOURCE:-source-$key}"
+        tls_rose tls.handshakes "$before" "$cases"
+    done
+}
+
+# tls_refused TABLE KEY TOOL...: every case is a failure that the node counted.
 tls_refused() {
-    local key=$1 tool before cases
-    shift
+    local table=$1 key=$2 tool before cases
+    shift 2
     for tool in "$@"; do
         before=$(node_counter tls.handshake_failures)
-        tls_table refused "$tool" "$key"
+        tls_table "$table" "$tool" "$key" --cert "${SOURCE:-source-$key}"
         tls_rose tls.handshake_failures "$before" "$cases"
     done
 }
@@ -89,5 +95,5 @@ tls_everything() {
         # half of the cases: 5 of the client; the others: 5 of the client, each answered
         tls_rose tls.key_updates "$before" $((cases / 2 * 15))
     done
-    tls_refused "$key" openssl curl gnutls nss
+    tls_refused refused "$key" openssl curl gnutls nss
 }

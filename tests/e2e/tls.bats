@@ -30,13 +30,13 @@ teardown() {
 @test "ipsec-mb records, RSA certificate: every suite and group, and what is refused" {
     tls_start ipsec-mb rsa
     tls_suites rsa openssl curl gnutls nss
-    tls_refused rsa openssl curl gnutls nss
+    tls_refused refused rsa openssl curl gnutls nss
 }
 
 @test "OpenSSL records, RSA certificate: every suite and group, and what is refused" {
     tls_start openssl rsa
     tls_suites rsa openssl curl gnutls nss
-    tls_refused rsa openssl curl gnutls nss
+    tls_refused refused rsa openssl curl gnutls nss
 }
 
 @test "ipsec-mb records, Ed25519 certificate: every suite and group" {
@@ -47,4 +47,15 @@ teardown() {
 @test "OpenSSL records, Ed25519 certificate: every suite and group" {
     tls_start openssl ed25519
     tls_suites ed25519 openssl curl gnutls # NSS has no Ed25519
+}
+
+@test "the ingest port takes sources of every key type that speak its protocol, and nobody else" {
+    local SOURCE
+    tls_start ipsec-mb ecdsa
+    for SOURCE in source-ecdsa source-rsa source-ed25519; do
+        tls_accepted ingest ecdsa openssl gnutls
+    done
+    tls_rose tls.handshake_failures 0 0
+    tls_refused strangers ecdsa openssl curl gnutls
+    [ "$(node_counter tls.no_client_cert)" -eq 4 ]
 }

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tls_names import GROUPS, SUITES, shared
 from tls_tools import TOOLS, Failed, Offer, Talk, expect, version_of
 
-ECHO, HTTP = 1007, 443
+ECHO, HTTP, INGEST = 1007, 443, 1500
+PROTOCOL = "headgate/1"
 AT_ONCE = 4
 PERIOD = bytes((i * 2654435761 >> 24) & 255 for i in range(65521))  # include/headgate/testsvc.h
 SIZES = (0, 1, 1447, 16383, 16384, 16385, 65521, 1000003)
@@ -140,13 +141,18 @@ def compat(tool, offer, key):
             yield f"{suite} with {more}", lambda o=one, n=n: get(tool, o, n)
 
 
-# What is offered and nothing else, and what the tool then says of the alert that it got.
+# What a tool says of the alert that it got.
 ALERTS = {
     40: {"openssl": "SSL alert number 40", "curl": "TLS alert, handshake failure", "gnutls": r"Received alert \[40\]",
          "nss": "SSL_ERROR_NO_CYPHER_OVERLAP|SSL_ERROR_HANDSHAKE_FAILURE_ALERT"},
     70: {"openssl": "SSL alert number 70", "curl": "TLS alert, protocol version", "gnutls": r"Received alert \[70\]",
          "nss": "SSL_ERROR_PROTOCOL_VERSION_ALERT"},
+    116: {"openssl": "SSL alert number 116", "curl": "alert certificate required", "gnutls": r"Received alert \[116\]",
+          "nss": "SSL_ERROR_RX_CERTIFICATE_REQUIRED_ALERT"},
+    120: {"openssl": "SSL alert number 120", "curl": "TLS alert, no application protocol",
+          "gnutls": r"Received alert \[120\]", "nss": "SSL_ERROR_NEXT_PROTOCOL_NO_PROTOCOL"},
 }
+# What is offered and nothing else.
 OLD = {
     "openssl": {"TLS 1.0": (70, ["-tls1", "-cipher", "ALL:@SECLEVEL=0"]),
                 "TLS 1.1": (70, ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]),
@@ -177,7 +183,6 @@ def refused_argv(tool, host, port, pki, options):
 
 def refuse(tool, argv, alert):
     with Talk(argv) as talk:
-        talk.child.stdin.close()
         out = talk.rest().decode(errors="replace")
         talk.child.wait()
         said = out + talk.said()
@@ -195,7 +200,43 @@ def refused(tool, offer, key):
         yield what, lambda argv=argv, alert=alert: refuse(tool, argv, alert)
 
 
-TABLES = {t.__name__: t for t in (suites, sizes, updates, compat, refused)}
+def enter(tool, one):
+    """A handshake and an end in order; the node counts the one and the other."""
+    with Talk(tool.argv(one)) as talk:
+        if tool.name == "openssl":
+            talk.until(lambda said: "CONNECTION ESTABLISHED" in said)
+        talk.status()
+        expect(tool, one, talk)
+
+
+def ingest(tool, offer, key):
+    """The native protocol's port: with its ALPN and a certificate of a source. tstclnt and curl cannot name a
+    protocol of one's own."""
+    if tool.name in ("openssl", "gnutls"):
+        for suite, group in shared(key):
+            one = offer(suite, group, port=INGEST)
+            one.alpn = PROTOCOL
+            yield f"{suite} {group}", lambda o=one: enter(tool, o)
+
+
+def strangers(tool, offer, key):
+    """The native protocol's port: another ALPN, or no certificate. tstclnt can offer no ALPN."""
+    for version in ("1.3", "1.2"):
+        suite, group = next(pair for pair in shared(key, version) if pair[1].name == "P-256")
+        one = offer(suite, group, port=INGEST)
+        if tool.name == "curl":  # offers http/1.1
+            argv = [x for x in tool.argv(one) if x != "--no-alpn"] + [f"https://{one.host}:{INGEST}/"]
+            yield f"{suite} ALPN of HTTP", lambda argv=argv: refuse(tool, argv, 120)
+            continue
+        for alpn in ("http/1.1", "headgate/2", "headgate"):
+            one.alpn = alpn
+            yield f"{suite} ALPN {alpn}", lambda argv=tool.argv(one): refuse(tool, argv, 120)
+        one.alpn, one.cert = PROTOCOL, ""
+        alert = 116 if version == "1.3" else 40  # RFC 8446 4.4.2.4, RFC 5246 7.4.6
+        yield f"{suite} no certificate", lambda argv=tool.argv(one), alert=alert: refuse(tool, argv, alert)
+
+
+TABLES = {t.__name__: t for t in (suites, sizes, updates, compat, refused, ingest, strangers)}
 
 
 # --- running them ---------------------------------------------------------------------------------
