@@ -3,23 +3,26 @@
 #
 # A node of the test profile and the TLS clients of others. On top of node.bash.
 
-# tls_pki: certificates server-KEY and source-KEY of every key type, and those that NSS can use in its own
-# database.
+# tls_pki KEY...: certificates server-KEY and source-KEY of these key types: ecdsa, rsa, ed25519.
 tls_pki() {
-    local key who pki=$HG_DIR/pki
+    local key
+    for key in "$@"; do
+        "$HG_PKI" node "$HG_DIR/pki" "server-$key" --key "${key/ecdsa/p256}" --ip "$HG_NODE_ADDR" --ip 127.0.0.1 \
+            --dns headgate.example >/dev/null
+        "$HG_PKI" source "$HG_DIR/pki" "source-$key" --key "${key/ecdsa/p256}" >/dev/null
+    done
+}
+
+# tls_nss KEY...: the same and the authority in NSS's own database, pki/nss. Debian's NSS has no Ed25519.
+tls_nss() {
+    local name pki=$HG_DIR/pki
     mkdir "$pki/nss"
     certutil -N --empty-password -d "sql:$pki/nss"
     certutil -A -d "sql:$pki/nss" -n ca -t CT,, -i "$pki/ca.crt"
-    for key in ecdsa rsa ed25519; do
-        "$HG_PKI" node "$pki" server-$key --key ${key/ecdsa/p256} --ip "$HG_NODE_ADDR" --ip 127.0.0.1 \
-            --dns headgate.example >/dev/null
-        "$HG_PKI" source "$pki" source-$key --key ${key/ecdsa/p256} >/dev/null
-        [ $key != ed25519 ] || continue # not with Debian's NSS
-        for who in server source; do
-            openssl pkcs12 -export -in "$pki/$who-$key.crt" -inkey "$pki/$who-$key.key" -name $who-$key \
-                -out "$HG_DIR/$who.p12" -passout pass:
-            pk12util -i "$HG_DIR/$who.p12" -d "sql:$pki/nss" -W '' >/dev/null
-        done
+    for name in "${@/#/server-}" "${@/#/source-}"; do
+        openssl pkcs12 -export -in "$pki/$name.crt" -inkey "$pki/$name.key" -name "$name" -out "$HG_DIR/p12" \
+            -passout pass:
+        pk12util -i "$HG_DIR/p12" -d "sql:$pki/nss" -W '' >/dev/null
     done
 }
 

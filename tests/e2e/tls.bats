@@ -10,7 +10,8 @@ setup() {
     requires curl gnutls-cli tstclnt certutil python3
     NODE_PROFILE=test
     node_prepare alpha
-    tls_pki
+    tls_pki ecdsa rsa ed25519
+    tls_nss ecdsa rsa
 }
 
 teardown() {

@@ -11,7 +11,8 @@ SHIM=$HG_TOP/build/tests/shim/tls_shim
 setup() {
     requires gnutls-cli gnutls-serv tstclnt selfserv certutil python3 readelf
     node_prepare
-    tls_pki
+    tls_pki ecdsa rsa ed25519
+    tls_nss ecdsa rsa
 }
 
 teardown() {
