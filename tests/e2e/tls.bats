@@ -60,3 +60,22 @@ teardown() {
     tls_refused strangers ecdsa openssl curl gnutls
     [ "$(node_counter tls.no_client_cert)" -eq 4 ]
 }
+
+@test "the tables notice another suite, another group and another byte" {
+    local table=$HG_TOP/tests/e2e/tls_table.py
+    tls_start ipsec-mb ecdsa
+    run hg_in "$NS" "$table" suites openssl --host $HG_NODE_ADDR --pki "$HG_DIR/pki" --key rsa
+    [ "$status" -eq 1 ]
+    [[ $output == *"rsa certificate, TLS 1.2 ECDHE-RSA-AES128-GCM-SHA256 X25519: "* ]] || hg_die "said: $output"
+    mkdir "$HG_DIR/wrong"
+    cp "$HG_TOP"/tests/e2e/tls_*.py "$HG_DIR/wrong"
+    sed -i 's/2654435761/2654435763/' "$HG_DIR/wrong/tls_table.py"
+    sed -i 's/"x25519", "255"/"x25519", "254"/; s/"AES-256-GCM", "any"/"AES-257-GCM", "any"/' "$HG_DIR/wrong/tls_names.py"
+    run hg_in "$NS" "$HG_DIR/wrong/tls_table.py" sizes curl --host $HG_NODE_ADDR --pki "$HG_DIR/pki" --key ecdsa
+    [ "$status" -eq 1 ]
+    [[ $output == *"another SHA-256"* ]] || hg_die "said: $output"
+    run hg_in "$NS" "$HG_DIR/wrong/tls_table.py" suites nss --host $HG_NODE_ADDR --pki "$HG_DIR/pki" --key ecdsa
+    [ "$status" -eq 1 ]
+    [[ $output == *"group='255'), expected "*"group='254')"* ]] || hg_die "said: $output"
+    [[ $output == *"cipher='AES-256-GCM'"*"cipher='AES-257-GCM'"* ]] || hg_die "said: $output"
+}

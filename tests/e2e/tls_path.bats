@@ -17,11 +17,11 @@ teardown() {
     hg_end
 }
 
-# peers KIND [NAMESPACE ADDRESS]: such clients in both versions.
-peers() {
+# odd KIND [NAMESPACE ADDRESS]: such clients in both versions.
+odd() {
     local version
     for version in 1.2 1.3; do
-        timeout 120 ip netns exec "${2:-$NS}" "$HG_TOP/tests/e2e/tls_peers.py" "$1" --host "${3:-$HG_NODE_ADDR}" \
+        timeout 120 ip netns exec "${2:-$NS}" "$HG_TOP/tests/e2e/tls_odd_clients.py" "$1" --host "${3:-$HG_NODE_ADDR}" \
             --pki "$HG_DIR/pki" --version $version
     done
 }
@@ -59,8 +59,8 @@ over_bad_path() {
         fetch "$NS_A" $HG_B_ADDR $n --tls-max 1.2
         fetch "$NS_A" $HG_B_ADDR $n --tlsv1.3
     done
-    peers upload "$NS_A" $HG_B_ADDR
-    peers records "$NS_A" $HG_B_ADDR
+    odd upload "$NS_A" $HG_B_ADDR
+    odd records "$NS_A" $HG_B_ADDR
 }
 
 @test "1 % loss and reordering: bodies, uploads, and records of every size come whole" {
@@ -83,7 +83,7 @@ over_bad_path() {
     local provider
     for provider in ipsec-mb openssl; do
         tls_start $provider ecdsa
-        peers records
+        odd records
         hg_daemon_stop
     done
 }
@@ -94,7 +94,7 @@ over_bad_path() {
         "https://$HG_NODE_ADDR/15000000"
     node_counts test.http_200 1
     fetch "$NS" $HG_NODE_ADDR 4000000
-    peers upload
+    odd upload
     fetch "$NS" $HG_NODE_ADDR 4000000
     hg_alive slow || hg_die "the slow reader was done before the others"
     hg_wait_exit slow 60
@@ -104,20 +104,20 @@ over_bad_path() {
 
 @test "200 clients at a time get their own bytes" {
     tls_start ipsec-mb ecdsa
-    peers many
+    odd many
     [ "$(node_counter tls.handshakes)" -eq 800 ]
     [ "$(node_counter tls.handshake_failures)" -eq 0 ]
 }
 
 @test "close_notify of the client, then FIN: it gets the rest, and a close_notify" {
     tls_start ipsec-mb ecdsa
-    peers half-close
+    odd half-close
     [ "$(node_counter shard.cut)" -eq 0 ]
 }
 
 @test "clients that die within a record or a handshake leave nothing behind" {
     tls_start ipsec-mb ecdsa
-    peers deaths
+    odd deaths
     hg_wait_for 20 nobody_left
     [ "$(node_counter shard.cut)" -eq 400 ]
     [ "$(node_counter tls.bad_record)" -eq 0 ]

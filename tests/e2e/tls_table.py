@@ -127,18 +127,19 @@ def updates(tool, offer, key):
                 yield f"{suite} key update, asks {asks}", lambda o=one, a=asks: update_keys(tool, o, a)
 
 
-COMPAT = {"openssl": ([], ["-no_middlebox"]), "gnutls": ([], [":%DISABLE_TLS13_COMPAT_MODE"]), "nss": (["-e"], []),
-          "curl": ([],)}
+COMPAT = {"openssl": ([], ["-no_middlebox"]), "curl": ([],),
+          "gnutls": (["--single-key-share"], ["--single-key-share", ":%DISABLE_TLS13_COMPAT_MODE"]),
+          "nss": (["-e"], [])}
 
 
 def compat(tool, offer, key):
-    """RFC 8446 appendix D.4, on and off."""
-    suite, group = next(shared(key, "1.3"))
-    for more in COMPAT[tool.name]:
-        for n in (0, 100000):
-            one = offer(suite, group, port=HTTP)
-            one.more = more
-            yield f"{suite} with {more}", lambda o=one, n=n: get(tool, o, n)
+    """RFC 8446 appendix D.4, on and off; with a HelloRetryRequest (section 4.1.4) and without."""
+    for suite, group in shared(key, "1.3"):
+        for more in COMPAT[tool.name]:
+            for first in (False, True):
+                one = offer(suite, group, port=HTTP)
+                one.more, one.first = more, first
+                yield f"{suite} {group} with {more}, retry {first}", lambda o=one: get(tool, o, 100000)
 
 
 # What a tool says of the alert that it got.
@@ -166,6 +167,7 @@ OLD = {
     "gnutls": {"TLS 1.0": (70, "NORMAL:-VERS-ALL:+VERS-TLS1.0"), "TLS 1.1": (70, "NORMAL:-VERS-ALL:+VERS-TLS1.1"),
                "CBC": (40, "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-CBC:+AES-256-CBC"),
                "static RSA": (40, "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA"),
+               "no extended master secret": (40, "NORMAL:-VERS-ALL:+VERS-TLS1.2:%NO_SESSION_HASH"),
                "CCM": (40, "NORMAL:-VERS-ALL:-CIPHER-ALL:+AES-128-CCM:+VERS-TLS1.3")},
     "nss": {"TLS 1.0": (70, ["-V", "tls1.0:tls1.0"]), "TLS 1.1": (70, ["-V", "tls1.1:tls1.1"]),
             "CBC": (40, ["-V", "tls1.2:tls1.2", "-c", ":c023:c027:c009:c013"]),
@@ -177,7 +179,7 @@ def refused_argv(tool, host, port, pki, options):
     return {"openssl": ["openssl", "s_client", "-connect", f"{host}:{port}", *options],
             "curl": ["curl", "-svk", *options, f"https://{host}:{port}/1"],
             "gnutls": ["gnutls-cli", "--x509cafile", f"{pki}/ca.crt", "--port", str(port), "--priority", options, host],
-            "nss": ["tstclnt", "-v", "-o", "-h", host, "-p", str(port), "-d", f"sql:{pki}/nss", "-Q", *options],
+            "nss": ["tstclnt", "-v", "-o", "-h", host, "-p", str(port), "-d", f"sql:{pki}/nss", *options],
             }[tool.name]
 
 

@@ -27,6 +27,7 @@ class Offer:
     suite: Suite
     group: Group
     cert: str = ""  # name of the client's certificate in pki; none
+    first: bool = False  # offer P-521 before the group, with a key share: RFC 8446's HelloRetryRequest follows
     alpn: str = ""
     more: list = field(default_factory=list)  # options of the tool
 
@@ -124,7 +125,7 @@ class OpenSSL:
     def argv(self, offer):
         pki, suite = offer.pki, offer.suite
         argv = ["openssl", "s_client", "-brief", "-CAfile", f"{pki}/ca.crt", "-verify_return_error",
-                "-verify_ip", offer.host, "-groups", offer.group.name, "-connect", f"{offer.host}:{offer.port}",
+                "-verify_ip", offer.host, "-groups", ("P-521:" if offer.first else "") + offer.group.name, "-connect", f"{offer.host}:{offer.port}",
                 "-tls1_3" if suite.version == "1.3" else "-tls1_2",
                 "-ciphersuites" if suite.version == "1.3" else "-cipher", suite.openssl]
         if offer.cert:
@@ -149,7 +150,8 @@ class Curl:
 
     def argv(self, offer):
         suite = offer.suite
-        argv = ["curl", "-sv", "--no-alpn", "--cacert", f"{offer.pki}/ca.crt", "--curves", offer.group.name]
+        argv = ["curl", "-sv", "--no-alpn", "--cacert", f"{offer.pki}/ca.crt", "--curves",
+                ("P-521:" if offer.first else "") + offer.group.name]
         if suite.version == "1.3":
             argv += ["--tlsv1.3", "--tls13-ciphers", suite.openssl]
         else:
@@ -174,8 +176,8 @@ class GnuTLS:
 
     def argv(self, offer):
         suite = offer.suite
-        priority = (f"NORMAL:-VERS-ALL:+VERS-TLS{suite.version}:-CIPHER-ALL:+{suite.cipher}:-GROUP-ALL:"
-                    f"+GROUP-{offer.group.gnutls}")
+        priority = (f"NORMAL:-VERS-ALL:+VERS-TLS{suite.version}:-CIPHER-ALL:+{suite.cipher}:-GROUP-ALL"
+                    + (":+GROUP-SECP521R1" if offer.first else "") + f":+GROUP-{offer.group.gnutls}")
         if suite.version == "1.2":
             priority += f":-KX-ALL:+ECDHE-{suite.auth.upper()}"
         more = [m for m in offer.more if not m.startswith(":")]
@@ -205,7 +207,7 @@ class NSS:
     def argv(self, offer):
         v = f"tls{offer.suite.version}"
         argv = ["tstclnt", "-v", "-h", offer.host, "-p", str(offer.port), "-d", f"sql:{offer.pki}/nss", "-V",
-                f"{v}:{v}", "-c", f":{offer.suite.code}", "-I", offer.group.nss, "-G"]
+                f"{v}:{v}", "-c", f":{offer.suite.code}", "-I", ("P521," if offer.first else "") + offer.group.nss, "-G"]
         if offer.cert:
             argv += ["-n", offer.cert]
         return argv + offer.more

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TLS clients that behave as tools do not: one function each, named on the command line.
 
-    tls_peers.py KIND --host A --pki DIR --version 1.2|1.3
+    tls_odd_clients.py KIND --host A --pki DIR --version 1.2|1.3
 
 OpenSSL's records are made in memory, so that what goes to the socket, and when, is ours to choose.
 """
