@@ -92,6 +92,11 @@ tls_everything() {
         tls_table sizes $tool "$key"
         tls_table compat $tool "$key"
     done
+    for tool in openssl curl gnutls nss; do
+        before=$(node_counter tls.resumed)
+        tls_table resumed $tool "$key"
+        tls_rose tls.resumed "$before" "$cases"
+    done
     for tool in openssl gnutls; do
         before=$(node_counter tls.key_updates)
         tls_table updates $tool "$key"

@@ -12,10 +12,11 @@ import argparse
 import hashlib
 import re
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from tls_names import GROUPS, SUITES, shared
-from tls_tools import TOOLS, Failed, Offer, Talk, expect, version_of
+from tls_tools import TOOLS, Failed, Offer, Talk, expect, find, version_of
 
 ECHO, HTTP, INGEST = 1007, 443, 1500
 PROTOCOL = "headgate/1"
@@ -38,14 +39,18 @@ def same(got, n):
         raise Failed(f"GET /{n} gave {len(got)} bytes with another SHA-256 than the {n} expected")
 
 
-def echo(tool, offer, lines=tuple(LINES)):
+def echoed(talk):
     """Line for line: the next goes when the last is back."""
+    for line in LINES:
+        talk.say(line)
+        back = talk.hear(len(line))
+        if back != line:
+            raise Failed(f"sent {line[:40]}, {back[:40]} came back")
+
+
+def echo(tool, offer):
     with Talk(tool.argv(offer)) as talk:
-        for line in lines:
-            talk.say(line)
-            back = talk.hear(len(line))
-            if back != line:
-                raise Failed(f"sent {line[:40]}, {back[:40]} came back")
+        echoed(talk)
         expect(tool, offer, talk)
 
 
@@ -125,6 +130,67 @@ def updates(tool, offer, key):
                 one = offer(suite, group, port=ECHO)
                 one.more = {"openssl": [], "gnutls": ["--inline-commands"]}[tool.name]
                 yield f"{suite} key update, asks {asks}", lambda o=one, a=asks: update_keys(tool, o, a)
+
+
+def resume_openssl(tool, one):
+    with tempfile.TemporaryDirectory() as d:
+        one.port, more = ECHO, one.more
+        one.more = more + ["-sess_out", f"{d}/session"]
+        with Talk(tool.argv(one)) as talk:
+            echoed(talk)  # the tickets of TLS 1.3 came before the answer
+            talk.status()
+        one.more = more + ["-sess_in", f"{d}/session"]
+        with Talk([x for x in tool.argv(one) if x != "-brief"]) as talk:
+            said = talk.hear_to(b"Reused, TLSv%s, Cipher is %s\n" % (one.suite.version.encode(), one.suite.openssl.encode()))
+            talk.say(LINES[1])
+            said += talk.hear_to(LINES[1])
+
+
+def resume_curl(tool, one):
+    url = f"https://{one.host}:{HTTP}/1000"
+    with Talk(tool.argv(one) + [url, url]) as talk:
+        got = talk.rest()
+        if talk.status() != 0 or talk.said().count("SSL re-using session ID") != 1:
+            raise Failed(f"not resumed once: {talk.said()}")
+        expect(tool, one, talk)
+    if got != body(1000) * 2:
+        raise Failed("other bytes came")
+
+
+def resume_gnutls(tool, one):
+    one.port, one.more = ECHO, ["--resume", "--waitresumption"]
+    with Talk(tool.argv(one)) as talk:
+        echoed(talk)
+        talk.status()
+        said = talk.said()
+        find(r"(\*\*\* This is a resumed session)", said)
+        expect(tool, one, talk)
+
+
+def resume_nss(tool, one):
+    with tempfile.NamedTemporaryFile() as request:
+        request.write(b"GET /1000 HTTP/1.0\r\n\r\n")
+        request.flush()
+        one.more = ["-u", "-L", "2", "-A", request.name]
+        argv = tool.argv(one)
+        at = argv.index("-c")  # -c and -I make its second connection crash: it chooses suite and group itself
+        with Talk(argv[:at] + argv[at + 4:]) as talk:
+            got = talk.rest()
+            find(r"\n1 cache hits; .*\n1 (stateless) resumes", talk.said())
+            if tool.deal(talk.said()).version != one.suite.version:
+                raise Failed(f"not TLS {one.suite.version}: {talk.said()}")
+    if got.count(body(1000)) != 2:
+        raise Failed("other bytes came")
+
+
+def resumed(tool, offer, key):
+    """A second connection by the ticket of the first. curl takes none in TLS 1.2."""
+    seen = set()
+    for suite, group in shared(key, "1.3" if tool.name == "curl" else None):
+        if group.name == "P-256" and (tool.name != "nss" or suite.version not in seen):
+            seen.add(suite.version)
+            one = offer(suite, group, port=HTTP)
+            yield f"{suite} resumed", lambda o=one: globals()["resume_" + tool.name](tool, o)
 
 
 COMPAT = {"openssl": ([], ["-no_middlebox"]), "curl": ([],),
@@ -238,7 +304,7 @@ def strangers(tool, offer, key):
         yield f"{suite} no certificate", lambda argv=tool.argv(one), alert=alert: refuse(tool, argv, alert)
 
 
-TABLES = {t.__name__: t for t in (suites, sizes, updates, compat, refused, ingest, strangers)}
+TABLES = {t.__name__: t for t in (suites, sizes, updates, compat, refused, resumed, ingest, strangers)}
 
 
 # --- running them ---------------------------------------------------------------------------------
