@@ -13,12 +13,15 @@ tls_pki() {
     done
 }
 
-# tls_nss KEY...: the same and the authority in NSS's own database, pki/nss. Debian's NSS has no Ed25519.
+# tls_nss KEY...: the same and the authority in NSS's own database, pki/nss, and one without any
+# certificate of ours, pki/nss-nobody. Debian's NSS has no Ed25519.
 tls_nss() {
     local name pki=$HG_DIR/pki
-    mkdir "$pki/nss"
-    certutil -N --empty-password -d "sql:$pki/nss"
-    certutil -A -d "sql:$pki/nss" -n ca -t CT,, -i "$pki/ca.crt"
+    for name in nss nss-nobody; do
+        mkdir "$pki/$name"
+        certutil -N --empty-password -d "sql:$pki/$name"
+        certutil -A -d "sql:$pki/$name" -n ca -t CT,, -i "$pki/ca.crt"
+    done
     for name in "${@/#/server-}" "${@/#/source-}"; do
         openssl pkcs12 -export -in "$pki/$name.crt" -inkey "$pki/$name.key" -name "$name" -out "$HG_DIR/p12" \
             -passout pass:
@@ -26,11 +29,16 @@ tls_nss() {
     done
 }
 
-# tls_start PROVIDER KEY [OPTION...]: the node with a certificate of this key type.
+# tls_start PROVIDER KEYS [OPTION...]: the node with a certificate of each of these key types (a list with
+# commas).
 tls_start() {
-    local provider=$1 cert=$HG_DIR/pki/server-$2
+    local provider=$1 key certs='' keys=''
+    for key in ${2//,/ }; do
+        certs+=,$HG_DIR/pki/server-$key.crt
+        keys+=,$HG_DIR/pki/server-$key.key
+    done
     shift 2
-    node_start --set "tls.provider=$provider" --set "tls.certificate=$cert.crt" --set "tls.key=$cert.key" "$@"
+    node_start --set "tls.provider=$provider" --set "tls.certificate=${certs#,}" --set "tls.key=${keys#,}" "$@"
 }
 
 # tls_table TABLE TOOL KEY [OPTION...]: runs the table; $cases is how many cases it had.

@@ -219,6 +219,7 @@ ALERTS = {
     120: {"openssl": "SSL alert number 120", "curl": "TLS alert, no application protocol",
           "gnutls": r"Received alert \[120\]", "nss": "SSL_ERROR_NEXT_PROTOCOL_NO_PROTOCOL"},
 }
+NO_CERTIFICATE = {"1.3": 116, "1.2": 40}  # RFC 8446 4.4.2.4, RFC 5246 7.4.6
 # What is offered and nothing else.
 OLD = {
     "openssl": {"TLS 1.0": (70, ["-tls1", "-cipher", "ALL:@SECLEVEL=0"]),
@@ -300,11 +301,20 @@ def strangers(tool, offer, key):
             one.alpn = alpn
             yield f"{suite} ALPN {alpn}", lambda argv=tool.argv(one): refuse(tool, argv, 120)
         one.alpn, one.cert = PROTOCOL, ""
-        alert = 116 if version == "1.3" else 40  # RFC 8446 4.4.2.4, RFC 5246 7.4.6
-        yield f"{suite} no certificate", lambda argv=tool.argv(one), alert=alert: refuse(tool, argv, alert)
+        yield f"{suite} no certificate", lambda argv=tool.argv(one), v=version: refuse(tool, argv, NO_CERTIFICATE[v])
 
 
-TABLES = {t.__name__: t for t in (suites, sizes, updates, compat, refused, resumed, ingest, strangers)}
+def nameless(tool, offer, key):
+    """A service that requires certificates, and clients that show none."""
+    for version in ("1.3", "1.2"):
+        suite, group = next(pair for pair in shared(key, version) if pair[1].name == "P-256")
+        one = offer(suite, group, port=HTTP)
+        one.cert = ""
+        argv = tool.argv(one) + ([f"https://{one.host}:{HTTP}/1"] if tool.name == "curl" else [])
+        yield f"{suite} no certificate", lambda argv=argv, v=version: refuse(tool, argv, NO_CERTIFICATE[v])
+
+
+TABLES = {t.__name__: t for t in (suites, sizes, updates, compat, refused, resumed, ingest, strangers, nameless)}
 
 
 # --- running them ---------------------------------------------------------------------------------

@@ -206,7 +206,8 @@ class NSS:
 
     def argv(self, offer):
         v = f"tls{offer.suite.version}"
-        argv = ["tstclnt", "-v", "-h", offer.host, "-p", str(offer.port), "-d", f"sql:{offer.pki}/nss", "-V",
+        database = "nss" if offer.cert else "nss-nobody"  # it shows any certificate that it has
+        argv = ["tstclnt", "-v", "-h", offer.host, "-p", str(offer.port), "-d", f"sql:{offer.pki}/{database}", "-V",
                 f"{v}:{v}", "-c", f":{offer.suite.code}", "-I", ("P521," if offer.first else "") + offer.group.nss, "-G"]
         if offer.cert:
             argv += ["-n", offer.cert]
