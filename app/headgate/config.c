@@ -117,6 +117,20 @@ static const struct option options[] = {
      HG_SEC(HG_TLS_TICKET_LIFETIME_MAX),
      "resuming is possible so long after a full handshake; also for the test services"},
     {"tls", "handshake-timeout", TIME, AT(handshake_timeout), "10s", HG_MS(100), HG_SEC(600), ""},
+    {"tls", "min-version", CHOICE, AT(tls.min_version), "1.2", 0, 0,
+     "1.2|1.3: oldest TLS version that sources may use"},
+    {"tls", "max-version", CHOICE, AT(tls.max_version), "1.3", 0, 0, "1.2|1.3: newest"},
+    {"tls", "suites", TEXT, AT(tls.suites), "", 0, 0,
+     "cipher suites, IANA's or OpenSSL's names separated by commas, most wanted first; empty: "
+     "AES-256-GCM, "
+     "AES-128-GCM, ChaCha20-Poly1305; in TLS 1.2 with ECDHE"},
+    {"tls", "groups", TEXT, AT(tls.groups), "", 0, 0,
+     "key exchange groups separated by commas, most wanted first (in TLS 1.3 one that the client "
+     "sent a key of comes first); empty: X25519, P-256, P-384"},
+    {"tls", "client-certificate", CHOICE, AT(tls.client_cert), "required", 0, 0,
+     "required|asked|off: asked and off need [node] profile = test, and sessions of sources "
+     "without "
+     "one are refused all the same"},
     {"ingest", "port", COUNT, AT(listen), "1500", 1, 65535, "TCP port of the native protocol"},
     {"ingest", "connections", COUNT, AT(connections), "1024", 1, M, "connections per shard"},
     {"ingest", "volumes", COUNT, AT(volumes), "64", 1, 4096, "volumes per session"},
@@ -148,20 +162,16 @@ static const struct option options[] = {
      "offer the services below to whoever reaches their ports; not in production"},
     {"test", "echo", COUNT, AT(test_port[0]), "0", 0, 65535,
      "TCP port; sends back what comes; 0: none"},
-    {"test", "echo-tls", COUNT, AT(test_port_tls[0]), "0", 0, 65535,
-     "the same over TLS, without client certificates"},
+    {"test", "echo-tls", COUNT, AT(test_port_tls[0]), "0", 0, 65535, "the same over TLS"},
     {"test", "discard", COUNT, AT(test_port[1]), "0", 0, 65535,
      "TCP port; throws away what comes; 0: none"},
-    {"test", "discard-tls", COUNT, AT(test_port_tls[1]), "0", 0, 65535,
-     "the same over TLS, without client certificates"},
+    {"test", "discard-tls", COUNT, AT(test_port_tls[1]), "0", 0, 65535, "the same over TLS"},
     {"test", "chargen", COUNT, AT(test_port[2]), "0", 0, 65535,
      "TCP port; characters without end (RFC 864); 0: none"},
-    {"test", "chargen-tls", COUNT, AT(test_port_tls[2]), "0", 0, 65535,
-     "the same over TLS, without client certificates"},
+    {"test", "chargen-tls", COUNT, AT(test_port_tls[2]), "0", 0, 65535, "the same over TLS"},
     {"test", "http", COUNT, AT(test_port[3]), "0", 0, 65535,
      "TCP port; GET /N answers N bytes, N up to 64 MiB; 0: none"},
-    {"test", "http-tls", COUNT, AT(test_port_tls[3]), "0", 0, 65535,
-     "the same over TLS, without client certificates"},
+    {"test", "http-tls", COUNT, AT(test_port_tls[3]), "0", 0, 65535, "the same over TLS"},
     {"test", "connections", COUNT, AT(test_conns), "256", 1, M,
      "connections to these services per shard"},
     {"test", "idle", TIME, AT(test_idle), "60s", HG_SEC(1), HG_SEC(86400),
@@ -172,6 +182,13 @@ static const struct option options[] = {
      "as [tls] key-update-after, for these services"},
     {"test", "tls-tickets", COUNT, AT(test_tickets), "2", 0, HG_TLS_TICKETS_MAX,
      "as [tls] tickets, for these services"},
+    {"test", "tls-min-version", CHOICE, AT(test_tls.min_version), "1.2", 0, 0,
+     "1.2|1.3: as in [tls], for these services"},
+    {"test", "tls-max-version", CHOICE, AT(test_tls.max_version), "1.3", 0, 0, "1.2|1.3: the same"},
+    {"test", "tls-suites", TEXT, AT(test_tls.suites), "", 0, 0, "the same"},
+    {"test", "tls-groups", TEXT, AT(test_tls.groups), "", 0, 0, "the same"},
+    {"test", "tls-client-certificate", CHOICE, AT(test_tls.client_cert), "off", 0, 0,
+     "off|asked|required: whether clients must show one that a CA of [tls] ca signed"},
     {"control", "socket", TEXT, AT(socket), "/run/headgate/control.sock", 0, 0,
      "UNIX socket of headgatectl"},
     {"debug", "allow-keylog", YESNO, AT(allow_keylog), "no", 0, 0,
@@ -498,6 +515,36 @@ static int check_test(const struct config *cfg, struct hg_err *err)
     return 0;
 }
 
+static int check_versions(const struct config_tls *tls, const char *section, const char *prefix,
+                          struct hg_err *err)
+{
+    if (strcmp(tls->min_version, tls->max_version) <= 0)
+        return 0;
+    return hg_fail(err, -EINVAL, "[%s] %smin-version = %s is above %smax-version = %s", section,
+                   prefix, tls->min_version, prefix, tls->max_version);
+}
+
+/* Who sends disks must be known: a certificate less is for tests of TLS itself. */
+static int check_tls(const struct config *cfg, struct hg_err *err)
+{
+    int rc = check_versions(&cfg->tls, "tls", "", err);
+
+    if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')
+        return hg_fail(err, -EINVAL, "[tls] certificate, key and ca must be given");
+    if (strcmp(cfg->tls.client_cert, "required") != 0 && strcmp(cfg->profile, "test") != 0)
+        return hg_fail(err, -EINVAL,
+                       "[tls] client-certificate = %s: a production profile lets in only sources "
+                       "with a certificate; leave it at required, or set [node] profile = test if "
+                       "this is no production node",
+                       cfg->tls.client_cert);
+    if (cfg->keylog[0] != '\0' && !cfg->allow_keylog)
+        return hg_fail(
+            err, -EINVAL,
+            "[tls] keylog = %s: gives away all traffic; it needs [debug] allow-keylog = yes",
+            cfg->keylog);
+    return rc != 0 ? rc : check_versions(&cfg->test_tls, "test", "tls-", err);
+}
+
 /* All connections of a shard may be on one port, and its pool must still fill the device's queue. */
 static uint64_t least_rx_bytes(const struct config *cfg)
 {
@@ -515,18 +562,13 @@ int config_check(struct config *cfg, struct hg_err *err)
 {
     int rc = netcfg_check(cfg, err);
 
+    if (rc == 0)
+        rc = check_tls(cfg, err);
     if (rc != 0)
         return rc;
-    if (cfg->cert[0] == '\0' || cfg->key[0] == '\0' || cfg->ca[0] == '\0')
-        return hg_fail(err, -EINVAL, "[tls] certificate, key and ca must be given");
     if (cfg->mss != 0 && cfg->mss < MSS_LEAST)
         return hg_fail(err, -EINVAL, "[tcp] mss = %" PRIu64 ": 0, or from %u to 9176", cfg->mss,
                        MSS_LEAST);
-    if (cfg->keylog[0] != '\0' && !cfg->allow_keylog)
-        return hg_fail(
-            err, -EINVAL,
-            "[tls] keylog = %s: gives away all traffic; it needs [debug] allow-keylog = yes",
-            cfg->keylog);
     if (cfg->credit + cfg->max_raw > cfg->buffers)
         return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
     if (cfg->rcv_mem == 0)

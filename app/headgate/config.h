@@ -31,6 +31,13 @@ struct config_port {
     bool trust_checksums;
 };
 
+/* What a listener accepts: [tls], and [test] for the test services. */
+struct config_tls {
+    char min_version[CFG_TEXT_MAX], max_version[CFG_TEXT_MAX]; /* "1.2" or "1.3" */
+    char suites[CFG_TEXT_MAX], groups[CFG_TEXT_MAX];           /* "": all */
+    char client_cert[CFG_TEXT_MAX];                            /* "required", "asked", "off" */
+};
+
 struct config {
     /* [node] */
     char profile[CFG_TEXT_MAX];
@@ -61,6 +68,7 @@ struct config {
     uint64_t tickets;          /* 0: none */
     hg_ns ticket_lifetime;
     hg_ns handshake_timeout;
+    struct config_tls tls;
     /* [ingest] */
     uint64_t listen, connections, volumes, requests, max_raw, credit, buffers;
     hg_ns hello_timeout, frame_timeout, idle, write_timeout, no_space_retry;
@@ -77,6 +85,7 @@ struct config {
     uint64_t test_max_fragment;     /* bytes */
     uint64_t test_key_update_after; /* records; 0: TLS decides */
     uint64_t test_tickets;          /* 0: none */
+    struct config_tls test_tls;
     /* [control] */
     char socket[CFG_TEXT_MAX];
     /* [debug] */

@@ -14,7 +14,7 @@
 /* The contexts of TLS servers; each a reference. */
 struct node_tls {
     struct hg_tls_ctx *ingest;
-    struct hg_tls_ctx *test; /* asks for no certificate; NULL without test services */
+    struct hg_tls_ctx *test; /* NULL without test services */
 };
 
 struct node_port {
@@ -53,9 +53,13 @@ static inline hg_ns clock_now(void)
 /* start.c: stages in order, each with its undo. node_start() undoes what it did when one fails. */
 int node_start(struct node *node, struct hg_err *err);
 void node_stop(struct node *node);
+
+/* identity.c: what the node shows and whom it trusts. Loads all that [tls] names. */
 #define KEYLOG_WARNING "TLS traffic secrets are written to %s: replication is NOT private"
 int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_err *err);
 void node_tls_unref(struct node_tls *tls);
+/* Loads it anew for new connections; what does not load changes nothing. */
+void node_reload(struct node *node);
 
 /* ports.c: ports_open() undoes what it did when it fails. ports_stop() closes the devices, so that the shards
  * can go, ports_close() the rest. ports_memory() is what port n takes of EAL memory for each shard. */

@@ -144,40 +144,6 @@ static void drain(struct node *node)
     rte_eal_mp_wait_lcore();
 }
 
-struct tls_call {
-    struct sync_call sync;
-    struct node_tls tls;
-};
-
-static void set_tls_fn(struct hg_shard *shard, struct hg_call *call, hg_ns now)
-{
-    struct tls_call *t = HG_CONTAINER_OF(call, struct tls_call, sync.call);
-
-    (void)now;
-    hg_shard_set_tls(shard, t->tls.ingest, t->tls.test);
-    atomic_store(&t->sync.done, true);
-}
-
-/* New connections get the new certificates; a set that does not load changes nothing. */
-static void reload(struct node *node)
-{
-    struct node_tls tls;
-    struct hg_err err;
-
-    if (node_tls_contexts(&node->cfg, &tls, &err) != 0) {
-        hg_log(HG_LOG_ERR, "node", "reload failed, the old certificates stay: %s", err.text);
-        return;
-    }
-    for (unsigned i = 0; i < node->n_shards; i++) {
-        struct tls_call t = {.tls = tls};
-
-        node_call(node->shards[i], &t.sync, set_tls_fn);
-    }
-    node_tls_unref(&node->tls);
-    node->tls = tls;
-    hg_log(HG_LOG_INFO, "node", "certificates reloaded");
-}
-
 /* True when it is time to stop. */
 static bool handle_signals(struct node *node)
 {
@@ -186,7 +152,7 @@ static bool handle_signals(struct node *node)
 
     while (read(node->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            reload(node);
+            node_reload(node);
         else
             stop = true;
     }

@@ -226,57 +226,6 @@ static void undo_pool(struct node *node)
 
 /* ---- TLS ---- */
 
-/* For the test services: any TLS client may come, whatever protocol it names. */
-static int test_context(const struct config *cfg, const struct hg_tls_cfg *node,
-                        struct hg_tls_ctx **out, struct hg_err *err)
-{
-    struct hg_tls_cfg tls = *node;
-
-    tls.no_peer_cert = true;
-    tls.ca_file = NULL;
-    tls.alpn = NULL;
-    tls.max_fragment = (uint32_t)cfg->test_max_fragment;
-    tls.update_after = cfg->test_key_update_after;
-    tls.tickets = (uint32_t)cfg->test_tickets;
-    return hg_tls_ctx_create(&tls, out, err);
-}
-
-int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_err *err)
-{
-    int rc;
-    struct hg_tls_cfg tls = {
-        .role = HG_TLS_SERVER,
-        .provider = strcmp(cfg->provider, "openssl") == 0 ? HG_TLS_OPENSSL : HG_TLS_IPSEC_MB,
-        .cert_file = cfg->cert,
-        .key_file = cfg->key,
-        .ca_file = cfg->ca,
-        .alpn = HG_PROTO_ALPN,
-        .alpn_optional = true,
-        .keylog_file = cfg->keylog[0] != '\0' ? cfg->keylog : NULL,
-        .max_fragment = (uint32_t)cfg->max_fragment,
-        .update_after = cfg->key_update_after,
-        .tickets = (uint32_t)cfg->tickets,
-        .ticket_lifetime = (uint32_t)(cfg->ticket_lifetime / HG_SEC(1)),
-    };
-
-    if (tls.keylog_file != NULL)
-        hg_log(HG_LOG_WARN, "node", KEYLOG_WARNING, cfg->keylog);
-    *out = (struct node_tls){NULL, NULL};
-    rc = hg_tls_ctx_create(&tls, &out->ingest, err);
-    if (rc == 0 && cfg->test_services)
-        rc = test_context(cfg, &tls, &out->test, err);
-    if (rc != 0)
-        node_tls_unref(out);
-    return rc;
-}
-
-void node_tls_unref(struct node_tls *tls)
-{
-    hg_tls_ctx_unref(tls->test);
-    hg_tls_ctx_unref(tls->ingest);
-    *tls = (struct node_tls){NULL, NULL};
-}
-
 static int stage_tls(struct node *node, struct hg_err *err)
 {
     return node_tls_contexts(&node->cfg, &node->tls, err);
@@ -339,6 +288,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .tls = node->tls.ingest,
         .tls_batch = tls_batch(cfg),
         .tls_clock = clock_now,
+        .tls_anonymous = strcmp(cfg->tls.client_cert, "required") != 0,
         .pool = node->pool,
         .store = {.depth = (unsigned)cfg->depth,
                   .batch_bytes = (uint32_t)cfg->batch,

@@ -25,7 +25,7 @@ struct hg_shard;
 struct hg_shard_test {
     struct hg_testsvc_cfg svc;           /* svc.conns_max connections beside those of the native
                                           * protocol; svc.socket is filled in */
-    struct hg_tls_ctx *tls;              /* without client certificates; a reference is taken */
+    struct hg_tls_ctx *tls;              /* a reference is taken */
     uint16_t port[HG_TESTSVC_KINDS];     /* plain, 0: not offered */
     uint16_t port_tls[HG_TESTSVC_KINDS]; /* TLS from the first byte, 0: not offered */
 };
@@ -46,9 +46,10 @@ struct hg_shard_cfg {
     struct hg_shard_port ports[HG_SHARD_PORTS_MAX]; /* no address is on two of them */
     unsigned n_ports;                               /* at least one */
     struct hg_tcp_cfg tcp;                          /* pools are filled in */
-    struct hg_tls_ctx *tls; /* server context that asks for certificates; a reference is taken */
     enum hg_tls_batch tls_batch;
     hg_tls_clock tls_clock; /* to measure by, with HG_TLS_BATCH_AUTO */
+    struct hg_tls_ctx *tls; /* server context that requires certificates; a reference is taken */
+    bool tls_anonymous;     /* test profiles: it need not; sources without name have no session */
     struct hg_shard_test test;
     struct hg_pool *pool;
     struct hg_store_cfg store;   /* shard, n_shards and arena are filled in */
@@ -113,6 +114,7 @@ unsigned hg_shard_id(const struct hg_shard *shard);
     X(conns, "connections accepted")                                                               \
     X(conns_refused, "connections refused because the table was full")                             \
     X(conns_closed, "connections ended in any way")                                                \
+    X(no_source, "native sessions refused because the client showed no certificate")               \
     X(handshake_timeouts, "TLS handshakes that took too long")                                     \
     X(handshake_steps, "handshake records processed")                                              \
     X(cut, "connections that ended without close_notify")                                          \

@@ -23,6 +23,13 @@ enum hg_tls_role { HG_TLS_SERVER, HG_TLS_CLIENT };
 enum hg_tls_provider { HG_TLS_IPSEC_MB, HG_TLS_OPENSSL };
 enum hg_tls_version { HG_TLS_1_2 = 0x0303, HG_TLS_1_3 = 0x0304 };
 
+/* What a server wants of its clients. One that shows a certificate must always show a good one. */
+enum hg_tls_client_cert {
+    HG_TLS_CERT_REQUIRED,
+    HG_TLS_CERT_ASKED, /* and one without a certificate has no name */
+    HG_TLS_CERT_OFF,
+};
+
 #define HG_TLS_MAX_PLAINTEXT 16384u /* RFC 8446 5.1 */
 #define HG_TLS_RECORD_HEADER 5u
 #define HG_TLS_MAX_CIPHERTEXT (16384u + 256u) /* RFC 8446 5.2, beside the header */
@@ -44,13 +51,16 @@ struct hg_tls_cfg {
     const char *ciphers13; /* OpenSSL list; NULL: AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305
                             * (server: the client's order does not matter) */
     const char *ciphers12; /* OpenSSL list; NULL: ECDHE AEAD suites of the same three */
+    const char *suites;    /* instead of both: names of IANA or OpenSSL, separated by commas, most
+                            * wanted first; NULL: the lists above */
+    const char *groups;    /* of X25519, P-256, P-384, separated by commas, most wanted first; NULL:
+                            * all, in this order */
     const char *alpn;      /* one protocol, e.g. "headgate/1"; NULL: none. A server refuses
                             * clients that offer ALPN without it, and accepts those that offer
                             * no ALPN at all only when alpn_optional. */
     bool alpn_optional;
-    bool no_peer_cert;       /* server: do not ask for a client certificate; for the services of the
-                              * test profile, never for the native protocol */
-    const char *server_name; /* client: SNI and the name to verify; NULL: chain only */
+    enum hg_tls_client_cert client_cert; /* server: less than REQUIRED is for test profiles */
+    const char *server_name;             /* client: SNI and the name to verify; NULL: chain only */
     const char *keylog_file; /* append NSS key log lines; NULL: never. Debugging only. */
     uint32_t max_fragment;   /* plaintext bytes of a record, HG_TLS_MIN_FRAGMENT to
                               * HG_TLS_MAX_PLAINTEXT: we send no more, and ask the peer to send no
@@ -71,7 +81,7 @@ void hg_tls_ctx_unref(struct hg_tls_ctx *ctx); /* NULL is allowed */
  * clock. */
 void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now);
 /* Whether the peer must show a certificate that verifies. */
-bool hg_tls_ctx_asks_cert(const struct hg_tls_ctx *ctx);
+bool hg_tls_ctx_requires_cert(const struct hg_tls_ctx *ctx);
 
 /* Per-shard crypto state (the ipsec-mb manager) and counters, shared by its connections. */
 struct hg_tls_shard;

@@ -164,7 +164,7 @@ bool hg_shard_drained(const struct hg_shard *sh)
 
 void hg_shard_set_tls(struct hg_shard *sh, struct hg_tls_ctx *ctx, struct hg_tls_ctx *test)
 {
-    assert(hg_tls_ctx_asks_cert(ctx));
+    assert(sh->cfg.tls_anonymous || hg_tls_ctx_requires_cert(ctx));
     hg_tls_ctx_unref(sh->tls_ctx);
     sh->tls_ctx = hg_tls_ctx_ref(ctx);
     if (sh->test == NULL)

@@ -170,10 +170,10 @@ static int make_stack(struct hg_shard *sh, hg_ns now, struct hg_err *err)
 /* Invariant 7. */
 static int check_tls(const struct hg_shard_cfg *cfg, struct hg_err *err)
 {
-    if (!hg_tls_ctx_asks_cert(cfg->tls))
+    if (!cfg->tls_anonymous && !hg_tls_ctx_requires_cert(cfg->tls))
         return hg_fail(
             err, -EINVAL,
-            "shard %u: a TLS context that asks clients for no certificate is not for the "
+            "shard %u: a TLS context that requires no certificate of clients is not for the "
             "native protocol",
             cfg->id);
     for (unsigned kind = 0; kind < HG_TESTSVC_KINDS; kind++)

@@ -18,8 +18,9 @@
  *     the peer's FIN or `linger`, which begins anew while the peer acknowledges (to a bound), so that
  *     a reset does not destroy what the peer has not read yet.
  *  6. A connection in C_SERVICE has a service, in other states none. Without TLS it begins there.
- *  7. The native protocol is reached only over the context that asks clients for a certificate, the
- *     test services only when the profile has them. Their output has buffers of its own, so that
+ *  7. The native protocol is reached only over a context that requires a certificate of clients (but
+ *     in test profiles), and a client without a name has no session. The
+ *     test services are there only when the profile has them. Their output has buffers of its own, so that
  *     they cannot keep the native protocol from acknowledging.
  */
 #ifndef HG_LIB_SHARD_SHARD_PRIV_H

@@ -6,8 +6,15 @@
 static void *ingest_begin(struct hg_conn *c, hg_ns now)
 {
     const char *source = hg_tls_peer_name(c->tls);
-    struct hg_session *s = hg_session_create(c->shard->ingest, source, c->peer, c, now);
+    struct hg_session *s;
 
+    /* Whatever the TLS context let in: a volume belongs to a name. */
+    if (source[0] == '\0') {
+        c->shard->count.no_source++;
+        conn_log(c, HG_LOG_WARN, "session refused", "the client showed no certificate");
+        return NULL;
+    }
+    s = hg_session_create(c->shard->ingest, source, c->peer, c, now);
     if (s == NULL)
         conn_log(c, HG_LOG_WARN, "no room for another session", source);
     else

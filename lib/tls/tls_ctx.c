@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_ctx.h"
-#include "tls_keys.h"
 #include "tls_limit.h"
+#include "tls_offer.h"
 #include "tls_ticket.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,13 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CIPHERS13 "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
-#define CIPHERS12                                                                                  \
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
 
 /* Certificates between a leaf and its root at most; a longer chain is refused. */
 #define CHAIN_MAX 8
@@ -53,54 +46,6 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
     return -1;
 }
 
-static int set_versions(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, struct hg_err *err)
-{
-    int min = cfg->min_version == 0 ? HG_TLS_1_2 : cfg->min_version;
-    int max = cfg->max_version == 0 ? HG_TLS_1_3 : cfg->max_version;
-
-    if (min < HG_TLS_1_2 || max > HG_TLS_1_3 || min > max)
-        return hg_fail(err, -EINVAL,
-                       "TLS versions 0x%04x to 0x%04x are not a range within TLS 1.2 to 1.3", min,
-                       max);
-    if (SSL_CTX_set_min_proto_version(ssl, min) != 1 ||
-        SSL_CTX_set_max_proto_version(ssl, max) != 1)
-        return hg_fail(err, -EINVAL, "OpenSSL refuses TLS versions 0x%04x to 0x%04x: %s", min, max,
-                       reason());
-    return 0;
-}
-
-/* We protect the records, so a suite that we cannot protect must not be negotiable; and without
- * ECDHE there is no forward secrecy. */
-static int check_ciphers(SSL_CTX *ssl, struct hg_err *err)
-{
-    STACK_OF(SSL_CIPHER) *list = SSL_CTX_get_ciphers(ssl);
-
-    for (int i = 0; i < sk_SSL_CIPHER_num(list); i++) {
-        const SSL_CIPHER *c = sk_SSL_CIPHER_value(list, i);
-
-        if (hg_tls_suite_find(SSL_CIPHER_get_protocol_id(c)) == NULL)
-            return hg_fail(err, -EINVAL,
-                           "cipher suite %s is not supported: use only ECDHE suites with AES-GCM "
-                           "or ChaCha20-Poly1305",
-                           SSL_CIPHER_get_name(c));
-    }
-    return 0;
-}
-
-static int set_ciphers(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, struct hg_err *err)
-{
-    const char *c13 = cfg->ciphers13 == NULL ? CIPHERS13 : cfg->ciphers13;
-    const char *c12 = cfg->ciphers12 == NULL ? CIPHERS12 : cfg->ciphers12;
-
-    if (SSL_CTX_set_ciphersuites(ssl, c13) != 1)
-        return hg_fail(err, -EINVAL, "TLS 1.3 cipher suites \"%s\": %s", c13, reason());
-    if (SSL_CTX_set_cipher_list(ssl, c12) != 1)
-        return hg_fail(err, -EINVAL, "TLS 1.2 cipher suites \"%s\": %s", c12, reason());
-    if (SSL_CTX_set1_groups_list(ssl, GROUPS) != 1)
-        return hg_fail(err, -EINVAL, "key exchange groups \"%s\": %s", GROUPS, reason());
-    return check_ciphers(ssl, err);
-}
-
 static int load_cert(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, struct hg_err *err)
 {
     int rc;
@@ -132,7 +77,7 @@ static int load_ca(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct 
     STACK_OF(X509_NAME) * names;
     int rc;
 
-    if (cfg->role == HG_TLS_SERVER && cfg->no_peer_cert) {
+    if (cfg->role == HG_TLS_SERVER && cfg->client_cert == HG_TLS_CERT_OFF) {
         SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_NONE, NULL);
         return 0;
     }
@@ -147,7 +92,11 @@ static int load_ca(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct 
     ctx->ca_file = strdup(cfg->ca_file);
     if (ctx->ca_file == NULL)
         return hg_fail(err, -ENOMEM, "no memory for a TLS context");
-    SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify(
+        ctx->ssl,
+        SSL_VERIFY_PEER |
+            (cfg->client_cert == HG_TLS_CERT_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+        NULL);
     SSL_CTX_set_verify_depth(ctx->ssl, CHAIN_MAX);
     /* Every certificate in the file is an anchor, so a site may trust its own intermediate CA only.
      */
@@ -233,9 +182,7 @@ static int configure(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struc
     int rc;
 
     set_options(ctx->ssl);
-    rc = set_versions(ctx->ssl, cfg, err);
-    if (rc == 0)
-        rc = set_ciphers(ctx->ssl, cfg, err);
+    rc = hg_tls_offer_set(ctx->ssl, cfg, err);
     if (rc == 0)
         rc = load_cert(ctx->ssl, cfg, err);
     if (rc == 0)
@@ -291,9 +238,9 @@ void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now)
     hg_tls_tickets_tick(ctx->tickets, (time_t)now);
 }
 
-bool hg_tls_ctx_asks_cert(const struct hg_tls_ctx *ctx)
+bool hg_tls_ctx_requires_cert(const struct hg_tls_ctx *ctx)
 {
-    return (SSL_CTX_get_verify_mode(ctx->ssl) & SSL_VERIFY_PEER) != 0;
+    return (SSL_CTX_get_verify_mode(ctx->ssl) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;
 }
 
 void hg_tls_ctx_unref(struct hg_tls_ctx *ctx)

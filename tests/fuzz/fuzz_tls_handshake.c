@@ -86,7 +86,7 @@ static void make_ctxs(const char *cert, const char *key)
         cfg.role = i < 3 || i == 6 ? HG_TLS_SERVER : HG_TLS_CLIENT;
         cfg.min_version = i % 3 == 1 ? HG_TLS_1_3 : HG_TLS_1_2;
         cfg.max_version = i % 3 == 0 && i != 6 ? HG_TLS_1_2 : HG_TLS_1_3;
-        cfg.no_peer_cert = i == 6;
+        cfg.client_cert = i == 6 ? HG_TLS_CERT_OFF : HG_TLS_CERT_REQUIRED;
         cfg.tickets = cfg.role == HG_TLS_SERVER ? 2 : 0;
         cfg.alpn = i == 2 ? "headgate/1" : NULL;
         cfg.alpn_optional = true;

@@ -7,13 +7,13 @@
 #include <headgate/shard.h>
 #include <string.h>
 
-static struct hg_tls_ctx *context(bool no_peer_cert)
+static struct hg_tls_ctx *context(enum hg_tls_client_cert client_cert)
 {
     struct hg_tls_cfg cfg = {.role = HG_TLS_SERVER,
                              .cert_file = fx_path("node", ".crt"),
                              .key_file = fx_path("node", ".key"),
                              .ca_file = fx_path("ca", ".crt"),
-                             .no_peer_cert = no_peer_cert};
+                             .client_cert = client_cert};
     struct hg_tls_ctx *ctx = NULL;
     struct hg_err err;
 
@@ -23,10 +23,10 @@ static struct hg_tls_ctx *context(bool no_peer_cert)
 
 static void test_asks(void)
 {
-    struct hg_tls_ctx *strict = context(false), *open = context(true);
+    struct hg_tls_ctx *strict = context(HG_TLS_CERT_REQUIRED), *open = context(HG_TLS_CERT_ASKED);
 
-    CU_ASSERT(hg_tls_ctx_asks_cert(strict));
-    CU_ASSERT(!hg_tls_ctx_asks_cert(open));
+    CU_ASSERT(hg_tls_ctx_requires_cert(strict));
+    CU_ASSERT(!hg_tls_ctx_requires_cert(open));
     hg_tls_ctx_unref(strict);
     hg_tls_ctx_unref(open);
 }
@@ -43,7 +43,7 @@ static void refused(const struct hg_shard_cfg *cfg, const char *words)
 
 static void test_open_context_for_ingest(void)
 {
-    struct hg_tls_ctx *open = context(true);
+    struct hg_tls_ctx *open = context(HG_TLS_CERT_OFF);
 
     refused(&(struct hg_shard_cfg){.tls = open}, "not for the native protocol");
     hg_tls_ctx_unref(open);
@@ -51,7 +51,7 @@ static void test_open_context_for_ingest(void)
 
 static void test_services_without_context(void)
 {
-    struct hg_tls_ctx *strict = context(false);
+    struct hg_tls_ctx *strict = context(HG_TLS_CERT_REQUIRED);
     struct hg_shard_cfg cfg = {.tls = strict, .test = {.svc = {.conns_max = 1}}};
 
     cfg.test.port_tls[HG_TESTSVC_HTTP] = 443;
@@ -70,7 +70,7 @@ int main(void)
         &(struct fx_cert){.file = "node", .issuer = "ca", .cn = "node", .eku = "serverAuth"});
     CU_initialize_registry();
     suite = CU_add_suite("shard_tls", NULL, NULL);
-    CU_add_test(suite, "a context tells whether it asks for certificates", test_asks);
+    CU_add_test(suite, "a context tells whether it requires certificates", test_asks);
     CU_add_test(suite, "the native protocol refuses a context that does not",
                 test_open_context_for_ingest);
     CU_add_test(suite, "test services over TLS need a context of their own",

@@ -31,7 +31,7 @@ static struct hg_tls *make_tls(enum hg_tls_role role, enum hg_tls_version versio
     if (role == HG_TLS_SERVER) {
         cfg.cert_file = fx_path("server", ".crt");
         cfg.key_file = fx_path("server", ".key");
-        cfg.no_peer_cert = true;
+        cfg.client_cert = HG_TLS_CERT_OFF;
     }
     FX_MUST(hg_tls_ctx_create(&cfg, &ctx, NULL) == 0 && hg_tls_create(ctx, shard, &tls) == 0);
     hg_tls_ctx_unref(ctx);

@@ -24,7 +24,7 @@ static struct hg_tls *make_server(enum hg_tls_version min, enum hg_tls_version m
         .max_version = max,
         .cert_file = fx_path("server", ".crt"),
         .key_file = fx_path("server", ".key"),
-        .no_peer_cert = true,
+        .client_cert = HG_TLS_CERT_OFF,
         .tickets = 1,
     };
     struct hg_tls_ctx *ctx;

@@ -442,7 +442,7 @@ static void test_client_is_refused(void)
     c.key_file = fx_path("foreign", ".key");
     meet(&c, &s, HG_TLS_FAILED, "unknown_ca (48): the peer does not trust the CA", "CA file");
     c = client_cfg();
-    s.no_peer_cert = true;
+    s.client_cert = HG_TLS_CERT_OFF;
     meet(&c, &s, HG_TLS_OPEN, "", "");
     c.alpn = "headgate/1";
     meet(&c, &s, HG_TLS_FAILED, "does not speak ALPN", "no_application_protocol");

@@ -111,7 +111,8 @@ static int visit(struct hg_tls_ctx *ctx, SSL_CTX *ossl)
     resumed = hg_tls_resumed(m.tls);
     if (hg_tls_state(m.tls) == HG_TLS_OPEN) {
         CU_ASSERT_EQUAL(SSL_session_reused(m.ssl), resumed);
-        CU_ASSERT_STRING_EQUAL(hg_tls_peer_name(m.tls), hg_tls_ctx_asks_cert(ctx) ? "web-01" : "");
+        CU_ASSERT_STRING_EQUAL(hg_tls_peer_name(m.tls),
+                               hg_tls_ctx_requires_cert(ctx) ? "web-01" : "");
         exchange(&m);
     } else {
         resumed = -1;
@@ -137,7 +138,7 @@ static const enum hg_tls_version versions[] = {HG_TLS_1_2, HG_TLS_1_3};
 static void resume(const struct hg_tls_cfg *cfg, enum hg_tls_version version)
 {
     struct hg_tls_ctx *ctx = server(cfg);
-    SSL_CTX *ossl = client(version, cfg->no_peer_cert ? NULL : "client");
+    SSL_CTX *ossl = client(version, cfg->client_cert == HG_TLS_CERT_OFF ? NULL : "client");
 
     forget();
     CU_ASSERT_EQUAL(visit(ctx, ossl), 0);
@@ -176,7 +177,7 @@ static void test_without_certificate(void)
 {
     struct hg_tls_cfg cfg = server_cfg();
 
-    cfg.no_peer_cert = true;
+    cfg.client_cert = HG_TLS_CERT_OFF;
     resume(&cfg, HG_TLS_1_2);
     resume(&cfg, HG_TLS_1_3);
 }
