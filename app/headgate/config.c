@@ -94,10 +94,21 @@ static const struct option options[] = {
      "larger packets; 0: what the MTU allows"},
     {"tcp", "keepalive", TIME, AT(keepalive), "75s", HG_SEC(1), HG_SEC(7200),
      "probe after silence"},
-    {"tls", "certificate", TEXT, AT(cert), "", 0, 0, "our certificate chain, PEM"},
-    {"tls", "key", TEXT, AT(key), "", 0, 0, "our private key, PEM"},
+    {"tls", "certificate", TEXT, AT(cert), "", 0, 0,
+     "our certificate chain, PEM; several files, separated by commas, serve more clients and "
+     "overlap "
+     "(docs/tls.md)"},
+    {"tls", "key", TEXT, AT(key), "", 0, 0,
+     "our private key, PEM; as many as certificates, in the same order"},
     {"tls", "ca", TEXT, AT(ca), "", 0, 0,
      "CA bundle that sources' certificates must chain to, PEM"},
+    {"tls", "crl", TEXT, AT(crl), "", 0, 0,
+     "revocation lists, PEM, one of each CA; empty: revocation is not checked"},
+    {"tls", "pins", TEXT, AT(pins), "", 0, 0,
+     "allow-list of sources' keys: lines NAME sha256/BASE64 (headgate-pki pin); empty: any key "
+     "that the CA signed"},
+    {"tls", "pins-only", YESNO, AT(pins_only), "no", 0, 0,
+     "refuse sources that are not in the allow-list"},
     {"tls", "keylog", TEXT, AT(keylog), "", 0, 0,
      "write traffic secrets there, for Wireshark; needs [debug] allow-keylog = yes: breaks "
      "confidentiality"},
@@ -537,6 +548,8 @@ static int check_tls(const struct config *cfg, struct hg_err *err)
                        "with a certificate; leave it at required, or set [node] profile = test if "
                        "this is no production node",
                        cfg->tls.client_cert);
+    if (cfg->pins_only && cfg->pins[0] == '\0')
+        return hg_fail(err, -EINVAL, "[tls] pins-only = yes: needs pins, or nobody could come");
     if (cfg->keylog[0] != '\0' && !cfg->allow_keylog)
         return hg_fail(
             err, -EINVAL,

@@ -40,22 +40,31 @@ enum hg_tls_client_cert {
 #define HG_TLS_TICKET_LIFETIME 7200u       /* seconds, unless configured */
 #define HG_TLS_TICKET_LIFETIME_MAX 604800u /* seconds, RFC 8446 4.6.1 */
 #define HG_TLS_NAME_MAX 128u               /* bytes of a source's name, NUL included */
+#define HG_TLS_CERTS_MAX 16u               /* certificates of our own in a context */
 
 struct hg_tls_cfg {
     enum hg_tls_role role;
     enum hg_tls_provider provider;
     enum hg_tls_version min_version, max_version; /* 0: TLS 1.2 and 1.3 */
-    const char *cert_file;                        /* PEM chain, leaf first */
-    const char *key_file;                         /* PEM */
+    const char *cert_file; /* PEM chain, leaf first; up to HG_TLS_CERTS_MAX files separated by
+                              * commas: shown is one that the peer can use, and of several with the
+                              * same type of key the valid one with the latest notBefore */
+    const char *key_file;  /* PEM; as many as certificates, in the same order */
     const char *ca_file;   /* PEM bundle the peer's certificate must chain to */
-    const char *ciphers13; /* OpenSSL list; NULL: AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305
+    const char *crl_file; /* PEM lists: then each CA below an anchor of ca_file must have one in it,
+                              * which is not out of date; NULL: revocation is not checked */
+    const char *pins_file;   /* server: allow-list of sources' keys (pin.h); NULL: none */
+    bool pins_only;          /* server: a source without a line in it is refused */
+    const char *server_pins; /* client: the server's key has one of these pins, separated by commas;
+                              * NULL: any */
+    const char *ciphers13;   /* OpenSSL list; NULL: AES-256-GCM, AES-128-GCM, ChaCha20-Poly1305
                             * (server: the client's order does not matter) */
-    const char *ciphers12; /* OpenSSL list; NULL: ECDHE AEAD suites of the same three */
-    const char *suites;    /* instead of both: names of IANA or OpenSSL, separated by commas, most
+    const char *ciphers12;   /* OpenSSL list; NULL: ECDHE AEAD suites of the same three */
+    const char *suites;      /* instead of both: names of IANA or OpenSSL, separated by commas, most
                             * wanted first; NULL: the lists above */
-    const char *groups;    /* of X25519, P-256, P-384, separated by commas, most wanted first; NULL:
+    const char *groups; /* of X25519, P-256, P-384, separated by commas, most wanted first; NULL:
                             * all, in this order */
-    const char *alpn;      /* one protocol, e.g. "headgate/1"; NULL: none. A server refuses
+    const char *alpn;   /* one protocol, e.g. "headgate/1"; NULL: none. A server refuses
                             * clients that offer ALPN without it, and accepts those that offer
                             * no ALPN at all only when alpn_optional. */
     bool alpn_optional;
@@ -82,6 +91,22 @@ void hg_tls_ctx_unref(struct hg_tls_ctx *ctx); /* NULL is allowed */
 void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now);
 /* Whether the peer must show a certificate that verifies. */
 bool hg_tls_ctx_requires_cert(const struct hg_tls_ctx *ctx);
+
+/* What a context was made of, for display and for warnings about dates. Walks: start with *cursor =
+ * 0, ends with false. */
+enum hg_tls_item_kind { HG_TLS_ITEM_CERT, HG_TLS_ITEM_CA, HG_TLS_ITEM_CRL };
+struct hg_tls_item {
+    enum hg_tls_item_kind kind;
+    char subject[160];   /* RFC 2253 form; of a revocation list its issuer */
+    const char *file;    /* as long as the context */
+    const char *key;     /* type of our certificate's key: "RSA", "P-256", ...; else "" */
+    int64_t from, until; /* notBefore and notAfter, thisUpdate and nextUpdate; seconds since 1970 */
+    bool in_use;         /* a certificate of ours that peers are shown at `now` */
+};
+bool hg_tls_ctx_item(const struct hg_tls_ctx *ctx, unsigned *cursor, int64_t now,
+                     struct hg_tls_item *out);
+/* Pins in the allow-list. */
+unsigned hg_tls_ctx_pins(const struct hg_tls_ctx *ctx);
 
 /* Per-shard crypto state (the ipsec-mb manager) and counters, shared by its connections. */
 struct hg_tls_shard;
@@ -197,7 +222,14 @@ const char *hg_tls_error(const struct hg_tls *tls);
     X(handshake_failures, "handshakes failed for any reason")                                      \
     X(no_client_cert, "handshakes refused because the client sent no certificate")                 \
     X(bad_client_cert, "handshakes refused because the client's certificate did not verify")       \
-    X(cert_expired, "of those, because the certificate is expired or not valid yet")               \
+    X(bad_server_cert, "handshakes refused because the server's certificate did not verify")       \
+    X(cert_expired, "of both, because a certificate is expired or not valid yet")                  \
+    X(unknown_ca, "of both, because no CA of ours signed it")                                      \
+    X(cert_usage, "of both, because the certificate is not for this use")                          \
+    X(cert_weak, "of both, because a key or signature in the chain is too weak")                   \
+    X(cert_revoked, "of both, because the certificate or a CA above it is revoked")                \
+    X(no_crl, "of both, because a CA's revocation list is missing or out of date")                 \
+    X(pin_refused, "handshakes refused because the peer's key is not one of its pins")             \
     X(not_tls, "connections whose first bytes were not a TLS record")                              \
     X(bad_name, "client certificates whose name is missing or has forbidden characters")           \
     X(records_in, "application-data records opened")                                               \

@@ -2,6 +2,7 @@
 #include "tls_ctx.h"
 #include "tls_limit.h"
 #include "tls_offer.h"
+#include "tls_pem.h"
 #include "tls_ticket.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -10,43 +11,10 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Certificates between a leaf and its root at most; a longer chain is refused. */
-#define CHAIN_MAX 8
-
-/* OpenSSL's reason for the newest error on this thread; empties the queue. */
-static const char *reason(void)
-{
-    const char *text = ERR_reason_error_string(ERR_peek_last_error());
-
-    ERR_clear_error();
-    return text == NULL ? "unknown reason" : text;
-}
-
-/* OpenSSL tells a missing file badly, so we look first. */
-static int check_readable(const char *what, const char *file, struct hg_err *err)
-{
-    FILE *f = fopen(file, "re");
-    int e = errno;
-
-    if (f == NULL)
-        return hg_fail(err, -e, "%s file %s: %s", what, file, strerror(e));
-    fclose(f);
-    return 0;
-}
-
-/* A daemon must not ask for a pass phrase on a terminal. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    (void)arg;
-    return -1;
-}
-
-static int load_cert(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, struct hg_err *err)
+static int load_certs(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct hg_err *err)
 {
     int rc;
 
@@ -54,60 +22,8 @@ static int load_cert(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, struct hg_err *
         return 0;
     if (cfg->cert_file == NULL || cfg->key_file == NULL)
         return hg_fail(err, -EINVAL, "a certificate file and a key file are both needed for TLS");
-    rc = check_readable("certificate", cfg->cert_file, err);
-    if (rc == 0)
-        rc = check_readable("key", cfg->key_file, err);
-    if (rc != 0)
-        return rc;
-    SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
-    if (SSL_CTX_use_certificate_chain_file(ssl, cfg->cert_file) != 1)
-        return hg_fail(err, -EINVAL, "certificate file %s is no usable PEM chain: %s",
-                       cfg->cert_file, reason());
-    if (SSL_CTX_use_PrivateKey_file(ssl, cfg->key_file, SSL_FILETYPE_PEM) != 1)
-        return hg_fail(err, -EINVAL,
-                       "key file %s is no usable PEM key without pass phrase, or not the key of "
-                       "certificate %s: %s",
-                       cfg->key_file, cfg->cert_file, reason());
-    return 0;
-}
-
-/* For a server also the list of CA names that clients choose their certificate by. */
-static int load_ca(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct hg_err *err)
-{
-    STACK_OF(X509_NAME) * names;
-    int rc;
-
-    if (cfg->role == HG_TLS_SERVER && cfg->client_cert == HG_TLS_CERT_OFF) {
-        SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_NONE, NULL);
-        return 0;
-    }
-    if (cfg->ca_file == NULL)
-        return hg_fail(err, -EINVAL, "a CA file is needed to verify the TLS peer");
-    rc = check_readable("CA", cfg->ca_file, err);
-    if (rc != 0)
-        return rc;
-    if (SSL_CTX_load_verify_file(ctx->ssl, cfg->ca_file) != 1)
-        return hg_fail(err, -EINVAL, "CA file %s holds no usable PEM certificate: %s", cfg->ca_file,
-                       reason());
-    ctx->ca_file = strdup(cfg->ca_file);
-    if (ctx->ca_file == NULL)
-        return hg_fail(err, -ENOMEM, "no memory for a TLS context");
-    SSL_CTX_set_verify(
-        ctx->ssl,
-        SSL_VERIFY_PEER |
-            (cfg->client_cert == HG_TLS_CERT_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-        NULL);
-    SSL_CTX_set_verify_depth(ctx->ssl, CHAIN_MAX);
-    /* Every certificate in the file is an anchor, so a site may trust its own intermediate CA only.
-     */
-    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx->ssl), X509_V_FLAG_PARTIAL_CHAIN);
-    if (cfg->role == HG_TLS_CLIENT)
-        return 0;
-    names = SSL_load_client_CA_file(cfg->ca_file);
-    if (names == NULL)
-        return hg_fail(err, -EINVAL, "CA file %s: %s", cfg->ca_file, reason());
-    SSL_CTX_set_client_CA_list(ctx->ssl, names); /* takes it */
-    return 0;
+    rc = hg_tls_certs_load(&ctx->certs, cfg->cert_file, cfg->key_file, err);
+    return rc != 0 ? rc : hg_tls_certs_install(&ctx->certs, ctx->ssl, (int64_t)time(NULL), err);
 }
 
 /* Client: what the server's certificate must be for (RFC 6125 through OpenSSL). */
@@ -184,9 +100,9 @@ static int configure(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struc
     set_options(ctx->ssl);
     rc = hg_tls_offer_set(ctx->ssl, cfg, err);
     if (rc == 0)
-        rc = load_cert(ctx->ssl, cfg, err);
+        rc = load_certs(ctx, cfg, err);
     if (rc == 0)
-        rc = load_ca(ctx, cfg, err);
+        rc = hg_tls_trust_load(&ctx->trust, ctx->ssl, cfg, err);
     if (rc == 0)
         rc = set_server_name(ctx, cfg, err);
     if (rc == 0)
@@ -216,8 +132,9 @@ int hg_tls_ctx_create(const struct hg_tls_cfg *cfg, struct hg_tls_ctx **out, str
     ctx->update_after = cfg->update_after;
     ERR_clear_error();
     ctx->ssl = SSL_CTX_new(cfg->role == HG_TLS_SERVER ? TLS_server_method() : TLS_client_method());
-    rc = ctx->ssl == NULL ? hg_fail(err, -ENOMEM, "OpenSSL gives no TLS context: %s", reason())
-                          : configure(ctx, cfg, err);
+    rc = ctx->ssl == NULL
+             ? hg_fail(err, -ENOMEM, "OpenSSL gives no TLS context: %s", hg_tls_reason())
+             : configure(ctx, cfg, err);
     ERR_clear_error();
     if (rc != 0) {
         hg_tls_ctx_unref(ctx);
@@ -252,6 +169,69 @@ void hg_tls_ctx_unref(struct hg_tls_ctx *ctx)
     if (ctx->keylog != NULL)
         fclose(ctx->keylog);
     free(ctx->server_name);
-    free(ctx->ca_file);
+    hg_tls_trust_free(&ctx->trust);
+    hg_tls_certs_free(&ctx->certs);
     free(ctx);
+}
+
+/* ---- what it was made of ---- */
+
+static void cert_item(const struct hg_tls_certs *certs, unsigned n, int64_t now,
+                      struct hg_tls_item *out)
+{
+    const struct hg_tls_cert *c = &certs->list[n];
+
+    out->kind = HG_TLS_ITEM_CERT;
+    out->file = c->file;
+    out->key = hg_tls_key_type_name(c->type);
+    out->from = c->not_before;
+    out->until = c->not_after;
+    out->in_use = hg_tls_certs_best(certs, c->type, now) == c;
+    hg_tls_name_text(X509_get_subject_name(c->leaf), out->subject);
+}
+
+static void ca_item(const struct hg_tls_trust *trust, unsigned n, struct hg_tls_item *out)
+{
+    const X509 *ca = sk_X509_value(trust->cas, (int)n);
+
+    out->kind = HG_TLS_ITEM_CA;
+    out->file = trust->ca_file;
+    out->from = hg_tls_seconds(X509_get0_notBefore(ca));
+    out->until = hg_tls_seconds(X509_get0_notAfter(ca));
+    hg_tls_name_text(X509_get_subject_name(ca), out->subject);
+}
+
+static void crl_item(const struct hg_tls_trust *trust, unsigned n, struct hg_tls_item *out)
+{
+    const X509_CRL *crl = sk_X509_CRL_value(trust->crls, (int)n);
+
+    out->kind = HG_TLS_ITEM_CRL;
+    out->file = trust->crl_file;
+    out->from = hg_tls_seconds(X509_CRL_get0_lastUpdate(crl));
+    out->until = hg_tls_seconds(X509_CRL_get0_nextUpdate(crl));
+    hg_tls_name_text(X509_CRL_get_issuer(crl), out->subject);
+}
+
+bool hg_tls_ctx_item(const struct hg_tls_ctx *ctx, unsigned *cursor, int64_t now,
+                     struct hg_tls_item *out)
+{
+    unsigned n = (*cursor)++;
+    unsigned cas = ctx->trust.cas == NULL ? 0 : (unsigned)sk_X509_num(ctx->trust.cas);
+    unsigned crls = ctx->trust.crls == NULL ? 0 : (unsigned)sk_X509_CRL_num(ctx->trust.crls);
+
+    *out = (struct hg_tls_item){.key = ""};
+    if (n < ctx->certs.n)
+        cert_item(&ctx->certs, n, now, out);
+    else if (n - ctx->certs.n < cas)
+        ca_item(&ctx->trust, n - ctx->certs.n, out);
+    else if (n - ctx->certs.n - cas < crls)
+        crl_item(&ctx->trust, n - ctx->certs.n - cas, out);
+    else
+        return false;
+    return true;
+}
+
+unsigned hg_tls_ctx_pins(const struct hg_tls_ctx *ctx)
+{
+    return ctx->trust.pins == NULL ? 0 : hg_pins_count(ctx->trust.pins);
 }

@@ -4,8 +4,8 @@
 #ifndef HEADGATE_TLS_CTX_H
 #define HEADGATE_TLS_CTX_H
 
-#include <headgate/tls.h>
-#include <openssl/types.h>
+#include "tls_cert.h"
+#include "tls_trust.h"
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -17,8 +17,9 @@ struct hg_tls_ctx {
     uint8_t alpn[1 + 255]; /* length byte and protocol, as on the wire; alpn[0] == 0: none */
     bool alpn_optional;
     bool server_name_is_ip;
-    char *server_name;              /* owned; NULL: none */
-    char *ca_file;                  /* owned; for sentences; NULL: none */
+    char *server_name; /* owned; NULL: none */
+    struct hg_tls_certs certs;
+    struct hg_tls_trust trust;
     FILE *keylog;                   /* owned; NULL: none. stdio's own lock serves the threads. */
     uint32_t max_fragment;          /* plaintext bytes of a record */
     struct hg_tls_tickets *tickets; /* owned; NULL: none */

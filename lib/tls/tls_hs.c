@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Where the secrets lie until they are taken, by the label of the key log. */
 struct secret {
@@ -42,6 +43,15 @@ static int verify_cb(X509_STORE_CTX *x, void *arg)
 
     (void)arg;
     return hg_tls_peer_verify(x, &hs->peer);
+}
+
+/* Which certificate of ours the peer is shown. It is valid or not by the wall clock. The signature is
+ * OpenSSL's. */
+static int cert_cb(SSL *ssl, void *arg)
+{
+    const struct hg_tls_ctx *ctx = arg;
+
+    return hg_tls_certs_choose(&ctx->certs, ssl, (int64_t)time(NULL));
 }
 
 static int hex_digit(char c)
@@ -168,6 +178,8 @@ void hg_tls_hs_setup(struct hg_tls_ctx *ctx)
     SSL_CTX_set_keylog_callback(ctx->ssl, keylog_cb);
     SSL_CTX_set_info_callback(ctx->ssl, info_cb);
     SSL_CTX_set_cert_verify_callback(ctx->ssl, verify_cb, NULL);
+    if (ctx->certs.n != 0)
+        SSL_CTX_set_cert_cb(ctx->ssl, cert_cb, ctx);
     if (ctx->role != HG_TLS_SERVER)
         return;
     SSL_CTX_set_client_hello_cb(ctx->ssl, hello_cb, NULL);
@@ -227,7 +239,7 @@ int hg_tls_hs_create(struct hg_tls_ctx *ctx, struct hg_tls_counters *counters,
         ctx->role == HG_TLS_SERVER ? hs->server.label : "CLIENT_HANDSHAKE_TRAFFIC_SECRET";
     hs->limit.why = &hs->why;
     hs->peer.is_client = ctx->role == HG_TLS_SERVER;
-    hs->peer.ca_file = ctx->ca_file;
+    hs->peer.trust = &ctx->trust;
     hs->peer.server_name = ctx->server_name;
     hs->peer.counters = counters;
     rc = make_ssl(hs);
@@ -302,7 +314,7 @@ static void explain_reason(struct hg_tls_hs *hs, int reason)
         hs->peer.counters->no_client_cert++;
         hg_fail(&hs->why, 0,
                 "the client sent no certificate: configure one on it that a CA of %s signed",
-                hs->ctx->ca_file);
+                hs->ctx->trust.ca_file);
         return;
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_VERSION_TOO_LOW:
@@ -473,7 +485,9 @@ struct hg_tls_limit *hg_tls_hs_limit(const SSL *ssl)
 }
 
 /* RFC 7627: without the extended master secret a TLS 1.2 session is not bound to its handshake. A
- * client that names a protocol wants a server that speaks it; a server had its say in alpn_cb. */
+ * client that names a protocol wants a server that speaks it; a server had its say in alpn_cb. The
+ * allow-list comes last of what concerns a certificate, and also when a session is resumed: that it
+ * verified once says nothing of the list of today. */
 int hg_tls_hs_refusal(struct hg_tls_hs *hs)
 {
     const uint8_t *ours = hs->ctx->alpn;
@@ -485,6 +499,10 @@ int hg_tls_hs_refusal(struct hg_tls_hs *hs)
                 "the peer's TLS 1.2 lacks the extended master secret extension (RFC 7627): update "
                 "its TLS library or use TLS 1.3");
         return HG_TLS_AL_HANDSHAKE_FAILURE;
+    }
+    if (hg_tls_peer_pinned(&hs->peer, SSL_get0_peer_certificate(hs->ssl)) != 0) {
+        hs->why = hs->peer.why;
+        return HG_TLS_AL_ACCESS_DENIED;
     }
     SSL_get0_alpn_selected(hs->ssl, &alpn, &len);
     if (hs->ctx->role == HG_TLS_CLIENT && ours[0] != 0 && !hs->ctx->alpn_optional && len == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_offer.h"
 #include "tls_keys.h"
+#include "tls_pem.h"
 #include <errno.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,16 +23,7 @@
 #define SECURITY_LEVEL 2
 
 #define LIST_MAX 512u /* characters of a list in OpenSSL's notation */
-#define NAME_MAX_ 64u /* characters of a name in a list */
-
-/* OpenSSL's reason for the newest error on this thread; empties the queue. */
-static const char *reason(void)
-{
-    const char *text = ERR_reason_error_string(ERR_peek_last_error());
-
-    ERR_clear_error();
-    return text == NULL ? "unknown reason" : text;
-}
+#define NAME_SIZE 64u /* bytes of a name in a list, NUL included */
 
 static int set_versions(SSL_CTX *ssl, int min, int max, struct hg_err *err)
 {
@@ -43,25 +34,8 @@ static int set_versions(SSL_CTX *ssl, int min, int max, struct hg_err *err)
     if (SSL_CTX_set_min_proto_version(ssl, min) != 1 ||
         SSL_CTX_set_max_proto_version(ssl, max) != 1)
         return hg_fail(err, -EINVAL, "OpenSSL refuses TLS versions 0x%04x to 0x%04x: %s", min, max,
-                       reason());
+                       hg_tls_reason());
     return 0;
-}
-
-/* The next name of a list separated by commas: its length, blanks around it not counted; *list goes
- * behind it. 0 at the end; an empty name is one of length 0 with *list not NULL. */
-static bool next_name(const char **list, char name[NAME_MAX_])
-{
-    size_t len, blanks;
-
-    if (*list == NULL)
-        return false;
-    blanks = strspn(*list, " \t");
-    len = strcspn(*list, ",");
-    snprintf(name, NAME_MAX_, "%.*s", len < blanks ? 0 : (int)(len - blanks), *list + blanks);
-    for (size_t n = strlen(name); n > 0 && (name[n - 1] == ' ' || name[n - 1] == '\t'); n--)
-        name[n - 1] = '\0';
-    *list = (*list)[len] == ',' ? *list + len + 1 : NULL;
-    return true;
 }
 
 static int append(char list[LIST_MAX], const char *name)
@@ -97,9 +71,9 @@ static int check_ciphers(SSL_CTX *ssl, struct hg_err *err)
 static int set_ciphers(SSL_CTX *ssl, const char *c13, const char *c12, struct hg_err *err)
 {
     if (SSL_CTX_set_ciphersuites(ssl, c13) != 1)
-        return hg_fail(err, -EINVAL, "TLS 1.3 cipher suites \"%s\": %s", c13, reason());
+        return hg_fail(err, -EINVAL, "TLS 1.3 cipher suites \"%s\": %s", c13, hg_tls_reason());
     if (SSL_CTX_set_cipher_list(ssl, c12) != 1)
-        return hg_fail(err, -EINVAL, "TLS 1.2 cipher suites \"%s\": %s", c12, reason());
+        return hg_fail(err, -EINVAL, "TLS 1.2 cipher suites \"%s\": %s", c12, hg_tls_reason());
     return check_ciphers(ssl, err);
 }
 
@@ -125,13 +99,13 @@ static int add_suite(SSL_CTX *ssl, const char *name, char c13[LIST_MAX], char c1
 static int set_suites(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, int min, int max,
                       struct hg_err *err)
 {
-    char c13[LIST_MAX] = "", c12[LIST_MAX] = "", name[NAME_MAX_];
+    char c13[LIST_MAX] = "", c12[LIST_MAX] = "", name[NAME_SIZE];
     const char *rest = cfg->suites;
     int rc = set_ciphers(ssl, CIPHERS13, CIPHERS12, err); /* what may be chosen from */
 
     if (rc != 0)
         return rc;
-    while (next_name(&rest, name))
+    while (hg_tls_next_item(&rest, name, sizeof name))
         if (add_suite(ssl, name, c13, c12) != 0)
             return hg_fail(err, -EINVAL,
                            "cipher suite \"%s\" is not supported: %s and, for TLS 1.2, the ECDHE "
@@ -149,9 +123,9 @@ static int set_suites(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, int min, int m
 
 static int set_groups(SSL_CTX *ssl, const char *list, struct hg_err *err)
 {
-    char groups[LIST_MAX] = "", name[NAME_MAX_];
+    char groups[LIST_MAX] = "", name[NAME_SIZE];
 
-    while (next_name(&list, name)) {
+    while (hg_tls_next_item(&list, name, sizeof name)) {
         bool known =
             strcmp(name, "X25519") == 0 || strcmp(name, "P-256") == 0 || strcmp(name, "P-384") == 0;
 
@@ -165,7 +139,7 @@ static int set_groups(SSL_CTX *ssl, const char *list, struct hg_err *err)
         return hg_fail(err, -EINVAL,
                        "key exchange groups \"%s\": %s: X25519, P-256 and P-384 are supported, "
                        "each once",
-                       groups, reason());
+                       groups, hg_tls_reason());
     return 0;
 }
 
@@ -184,6 +158,6 @@ int hg_tls_offer_set(SSL_CTX *ssl, const struct hg_tls_cfg *cfg, struct hg_err *
     if (rc == 0)
         rc = set_groups(ssl, cfg->groups == NULL ? GROUPS : cfg->groups, err);
     if (rc == 0 && SSL_CTX_set1_sigalgs_list(ssl, SIGNATURES) != 1)
-        rc = hg_fail(err, -EINVAL, "OpenSSL refuses our signature algorithms: %s", reason());
+        rc = hg_fail(err, -EINVAL, "OpenSSL refuses our signature algorithms: %s", hg_tls_reason());
     return rc;
 }

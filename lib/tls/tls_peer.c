@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_peer.h"
+#include "tls_pem.h"
 #include <errno.h>
-#include <openssl/bio.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define URI_PREFIX "headgate:source/"
-#define SUBJECT_MAX 160u /* bytes of a subject in a sentence */
 
 /* ---- the name ---- */
 
@@ -94,43 +94,89 @@ int hg_tls_peer_cert_name(const X509 *cert, char name[HG_TLS_NAME_MAX])
 
 /* ---- sentences ---- */
 
-/* The subject in RFC 2253 form, which escapes whatever is not printable ASCII. */
-static void subject_text(const X509 *cert, char text[SUBJECT_MAX])
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    int n = 0;
+/* A gap of this many seconds or less between a validity date and our clock hints at the clock. */
+#define SKEW_LIKELY (24 * 3600)
 
-    if (cert != NULL && bio != NULL &&
-        X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0)
-        n = BIO_read(bio, text, SUBJECT_MAX - 1);
-    text[n > 0 ? n : 0] = '\0';
-    BIO_free(bio);
-}
-
-static void date_text(const struct tm *tm, char *text, size_t size)
+/* "3 h 5 min", "40 s". */
+static void span_text(int64_t s, char *text, size_t size)
 {
-    if (strftime(text, size, "%Y-%m-%d %H:%M:%S UTC", tm) == 0)
-        text[0] = '\0';
+    if (s >= 3600)
+        snprintf(text, size, "%d h %d min", (int)(s / 3600), (int)(s % 3600 / 60));
+    else if (s >= 60)
+        snprintf(text, size, "%d min %d s", (int)(s / 60), (int)(s % 60));
+    else
+        snprintf(text, size, "%d s", (int)s);
 }
 
 static void explain_dates(struct hg_tls_peer *peer, const X509 *cert, const char *subject,
                           bool expired)
 {
-    char limit[32] = "?", now_text[32] = "?";
-    struct tm tm;
-    time_t now = time(NULL);
+    char limit[32], now_text[32], gap_text[32];
+    char advice[192] = "issue a new certificate, or set the clock if it is wrong";
+    int64_t now = (int64_t)time(NULL);
+    int64_t at = cert == NULL ? -1
+                              : hg_tls_seconds(expired ? X509_get0_notAfter(cert)
+                                                       : X509_get0_notBefore(cert));
+    int64_t gap = expired ? now - at : at - now;
 
-    if (cert != NULL &&
-        ASN1_TIME_to_tm(expired ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert), &tm) == 1)
-        date_text(&tm, limit, sizeof limit);
-    if (gmtime_r(&now, &tm) != NULL)
-        date_text(&tm, now_text, sizeof now_text);
+    hg_tls_date_text(at, limit);
+    hg_tls_date_text(now, now_text);
+    if (gap <= SKEW_LIKELY) {
+        span_text(gap, gap_text, sizeof gap_text);
+        snprintf(advice, sizeof advice,
+                 "a clock is probably wrong, by at least %s: compare those of this host, the peer "
+                 "and the CA, else issue a new certificate",
+                 gap_text);
+    }
     hg_fail(&peer->why, 0,
-            "certificate \"%s\" is %s: %s %s, and the clock of this host says %s: %s, or set the "
-            "clock if it is wrong",
-            subject, expired ? "expired" : "not valid yet",
-            expired ? "its notAfter is" : "its notBefore is", limit, now_text,
-            expired ? "issue a new certificate" : "compare the clocks of both hosts and of the CA");
+            "%s certificate \"%s\" is %s: its %s is %s, and the clock of this host says %s: %s",
+            peer->is_client ? "client" : "server", subject, expired ? "expired" : "not valid yet",
+            expired ? "notAfter" : "notBefore", limit, now_text, advice);
+}
+
+/* The newest list of an issuer; OpenSSL does not tell which one it looked at. */
+static const X509_CRL *newest_crl(const struct hg_tls_trust *trust, const X509_NAME *issuer)
+{
+    const X509_CRL *best = NULL;
+
+    for (int i = 0; trust->crls != NULL && i < sk_X509_CRL_num(trust->crls); i++) {
+        const X509_CRL *crl = sk_X509_CRL_value(trust->crls, i);
+
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), issuer) == 0 &&
+            (best == NULL || hg_tls_seconds(X509_CRL_get0_lastUpdate(crl)) >
+                                 hg_tls_seconds(X509_CRL_get0_lastUpdate(best))))
+            best = crl;
+    }
+    return best;
+}
+
+/* A revocation list is at fault, not the peer. */
+static void explain_crl(struct hg_tls_peer *peer, X509_STORE_CTX *x, const char *subject, int code)
+{
+    const X509 *cert = X509_STORE_CTX_get_current_cert(x);
+    const X509_NAME *name = cert == NULL ? NULL : X509_get_issuer_name(cert);
+    const X509_CRL *crl = name == NULL ? NULL : newest_crl(peer->trust, name);
+    char issuer[HG_TLS_SUBJECT_MAX], limit[32], now_text[32];
+
+    hg_tls_name_text(name, issuer);
+    if (crl == NULL || code == X509_V_ERR_UNABLE_TO_GET_CRL) {
+        hg_fail(&peer->why, 0,
+                "certificate \"%s\" is refused: CRL file %s has no revocation list of its CA "
+                "\"%s\": get one and load it (headgatectl reload)",
+                subject, peer->trust->crl_file, issuer);
+        return;
+    }
+    hg_tls_date_text(hg_tls_seconds(code == X509_V_ERR_CRL_NOT_YET_VALID
+                                        ? X509_CRL_get0_lastUpdate(crl)
+                                        : X509_CRL_get0_nextUpdate(crl)),
+                     limit);
+    hg_tls_date_text((int64_t)time(NULL), now_text);
+    hg_fail(&peer->why, 0,
+            "certificate \"%s\" is refused: in CRL file %s the revocation list of CA \"%s\" %s %s, "
+            "and the clock of this host says %s: get a new list and load it (headgatectl reload)",
+            subject, peer->trust->crl_file, issuer,
+            code == X509_V_ERR_CRL_NOT_YET_VALID ? "is valid from" : "was to be replaced by", limit,
+            now_text);
 }
 
 struct advice {
@@ -155,77 +201,233 @@ static const char *issuer_problem(int code)
     return NULL;
 }
 
-static void explain(struct hg_tls_peer *peer, X509_STORE_CTX *x)
-{
-    int code = X509_STORE_CTX_get_error(x);
-    bool dates = code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID;
-    /* Dates are about one certificate of the chain; for the rest an operator looks for the leaf. */
-    const X509 *cert = dates ? X509_STORE_CTX_get_current_cert(x) : X509_STORE_CTX_get0_cert(x);
-    const char *who = peer->is_client ? "client" : "server", *problem = issuer_problem(code);
-    char subject[SUBJECT_MAX];
+/* Kinds of refusal: what is counted, and which alert RFC 8446 6.2 has for it. */
+enum reason {
+    DATES,   /* certificate_expired: "has expired or is not currently valid" */
+    UNKNOWN, /* unknown_ca */
+    USAGE,   /* unsupported_certificate */
+    WEAK,    /* bad_certificate */
+    REVOKED, /* certificate_revoked */
+    NO_CRL,  /* certificate_unknown: the certificate may well be good */
+    WRONG_NAME,
+    OTHER,
+};
 
-    subject_text(cert, subject);
-    if (dates)
-        explain_dates(peer, cert, subject, code == X509_V_ERR_CERT_HAS_EXPIRED);
-    else if (problem != NULL)
+static enum reason reason_of(int code)
+{
+    switch (code) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return DATES;
+    case X509_V_ERR_INVALID_PURPOSE:
+        return USAGE;
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+        return WEAK;
+    case X509_V_ERR_CERT_REVOKED:
+        return REVOKED;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+        return NO_CRL;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return WRONG_NAME;
+    default:
+        return issuer_problem(code) != NULL ? UNKNOWN : OTHER;
+    }
+}
+
+/* What is said of a leaf, or of a CA above it, that is at fault by itself. */
+static void explain_cert(struct hg_tls_peer *peer, const char *subject, enum reason reason,
+                         int code)
+{
+    const char *who = peer->is_client ? "client" : "server", *ca_file = peer->trust->ca_file;
+
+    if (reason == UNKNOWN)
         hg_fail(&peer->why, 0,
                 "%s certificate \"%s\" is refused: %s in CA file %s: have it signed by a CA of "
                 "that file, or add its CA there",
-                who, subject, problem, peer->ca_file);
-    else if (code == X509_V_ERR_INVALID_PURPOSE)
+                who, subject, issuer_problem(code), ca_file);
+    else if (reason == USAGE)
         hg_fail(&peer->why, 0,
                 "%s certificate \"%s\" is refused: its extended key usage does not allow %s: issue "
                 "one that does",
                 who, subject, peer->is_client ? "clientAuth" : "serverAuth");
-    else if (code == X509_V_ERR_HOSTNAME_MISMATCH || code == X509_V_ERR_IP_ADDRESS_MISMATCH)
+    else if (reason == WEAK)
+        hg_fail(&peer->why, 0,
+                "certificate \"%s\" of the %s's chain is refused: %s: RSA keys need 2048 bits and "
+                "signatures SHA-256; issue a new one",
+                subject, who, X509_verify_cert_error_string(code));
+    else if (reason == REVOKED)
+        hg_fail(&peer->why, 0,
+                "certificate \"%s\" of the %s's chain is refused: it is revoked by CRL file %s: "
+                "issue a new one if it shall come again",
+                subject, who, peer->trust->crl_file);
+    else if (reason == WRONG_NAME)
         hg_fail(&peer->why, 0,
                 "server certificate \"%s\" is not for \"%s\": check the address in use, or add it "
                 "to the certificate's subject alternative names",
                 subject, peer->server_name == NULL ? "" : peer->server_name);
     else
         hg_fail(&peer->why, 0, "%s certificate \"%s\" is refused: %s: check it and CA file %s", who,
-                subject, X509_verify_cert_error_string(code), peer->ca_file);
+                subject, X509_verify_cert_error_string(code), ca_file);
+}
+
+static void explain(struct hg_tls_peer *peer, X509_STORE_CTX *x, enum reason reason)
+{
+    int code = X509_STORE_CTX_get_error(x);
+    /* These are about one certificate of the chain; for the rest an operator looks for the leaf. */
+    bool one = reason == DATES || reason == WEAK || reason == REVOKED;
+    const X509 *cert = one ? X509_STORE_CTX_get_current_cert(x) : X509_STORE_CTX_get0_cert(x);
+    char subject[HG_TLS_SUBJECT_MAX];
+
+    hg_tls_name_text(cert == NULL ? NULL : X509_get_subject_name(cert), subject);
+    if (reason == DATES)
+        explain_dates(peer, cert, subject, code == X509_V_ERR_CERT_HAS_EXPIRED);
+    else if (reason == NO_CRL)
+        explain_crl(peer, x, subject, code);
+    else
+        explain_cert(peer, subject, reason, code);
 }
 
 /* ---- verification ---- */
 
-static void count_refused(struct hg_tls_peer *peer, int code)
+static void count_refused(struct hg_tls_peer *peer, enum reason reason)
 {
-    if (!peer->is_client)
-        return;
-    peer->counters->bad_client_cert++;
-    if (code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CERT_NOT_YET_VALID)
-        peer->counters->cert_expired++;
+    struct hg_tls_counters *c = peer->counters;
+
+    c->bad_client_cert += peer->is_client;
+    c->bad_server_cert += !peer->is_client;
+    c->cert_expired += reason == DATES;
+    c->unknown_ca += reason == UNKNOWN;
+    c->cert_usage += reason == USAGE;
+    c->cert_weak += reason == WEAK;
+    c->cert_revoked += reason == REVOKED;
+    c->no_crl += reason == NO_CRL;
+}
+
+/* OpenSSL has no alert for this code of its own, so it sends certificate_unknown. */
+#define CODE_FOR_CERTIFICATE_UNKNOWN X509_V_ERR_NO_VALID_SCTS
+
+/* OpenSSL makes the alert from the code; where that is not the RFC's, another code is. */
+static void set_alert(X509_STORE_CTX *x, enum reason reason)
+{
+    int code = X509_STORE_CTX_get_error(x);
+
+    if (reason == DATES)
+        code = X509_V_ERR_CERT_HAS_EXPIRED;
+    else if (reason == NO_CRL)
+        code = CODE_FOR_CERTIFICATE_UNKNOWN;
+    else if (code == X509_V_ERR_CERT_SIGNATURE_FAILURE)
+        code = X509_V_ERR_CERT_REJECTED; /* bad_certificate: "signatures that did not verify" */
+    else if (code == X509_V_OK)
+        code = X509_V_ERR_UNSPECIFIED;
+    X509_STORE_CTX_set_error(x, code);
+}
+
+static int refuse(struct hg_tls_peer *peer, X509_STORE_CTX *x)
+{
+    enum reason reason = reason_of(X509_STORE_CTX_get_error(x));
+
+    explain(peer, x, reason);
+    count_refused(peer, reason);
+    set_alert(x, reason);
+    return 0;
 }
 
 static void refuse_name(struct hg_tls_peer *peer, X509_STORE_CTX *x, int rc)
 {
-    char subject[SUBJECT_MAX];
+    char subject[HG_TLS_SUBJECT_MAX];
 
     peer->counters->bad_name++;
     X509_STORE_CTX_set_error(x, X509_V_ERR_CERT_REJECTED); /* alert bad_certificate */
-    subject_text(X509_STORE_CTX_get0_cert(x), subject);
+    hg_tls_name_text(X509_get_subject_name(X509_STORE_CTX_get0_cert(x)), subject);
     hg_fail(&peer->why, 0,
             "client certificate \"%s\" %s: give it one URI " URI_PREFIX
             "NAME or one CN, of 1 to 127 characters A-Z a-z 0-9 . _ -",
             subject, rc == -ENOENT ? "names no source" : "has an unusable source name");
 }
 
+/* What is in the CA file is trusted because it is there: no list of whoever signed it is asked for.
+ * The signature is OpenSSL's. */
+static int anchor_cb(int ok, X509_STORE_CTX *x)
+{
+    int last = sk_X509_num(X509_STORE_CTX_get0_chain(x)) - 1;
+
+    if (ok || X509_STORE_CTX_get_error(x) != X509_V_ERR_UNABLE_TO_GET_CRL ||
+        X509_STORE_CTX_get_error_depth(x) != last)
+        return ok;
+    X509_STORE_CTX_set_error(x, X509_V_OK);
+    return 1;
+}
+
+/* Of a client: whether the server's key is one that it knows. */
+static bool server_pinned(struct hg_tls_peer *peer, X509_STORE_CTX *x)
+{
+    const struct hg_tls_trust *trust = peer->trust;
+    char subject[HG_TLS_SUBJECT_MAX], text[HG_PIN_TEXT] = "?";
+    X509 *cert = X509_STORE_CTX_get0_cert(x);
+    struct hg_pin pin;
+    bool have = hg_tls_cert_pin(cert, &pin) == 0;
+
+    for (unsigned i = 0; have && i < trust->n_server_pins; i++)
+        if (memcmp(&trust->server_pin[i], &pin, sizeof pin) == 0)
+            return true;
+    if (have)
+        hg_pin_text(&pin, text);
+    hg_tls_name_text(X509_get_subject_name(cert), subject);
+    peer->counters->pin_refused++;
+    X509_STORE_CTX_set_error(x, CODE_FOR_CERTIFICATE_UNKNOWN);
+    hg_fail(&peer->why, 0,
+            "server certificate \"%s\" has key %s, which is not the pinned one: if its key was "
+            "changed on purpose pin the new one, else somebody stands in between",
+            subject, text);
+    return false;
+}
+
 int hg_tls_peer_verify(X509_STORE_CTX *x, struct hg_tls_peer *peer)
 {
-    int rc = X509_verify_cert(x);
+    int rc;
 
-    if (rc <= 0) {
-        if (X509_STORE_CTX_get_error(x) == X509_V_OK)
-            X509_STORE_CTX_set_error(x, X509_V_ERR_UNSPECIFIED);
-        explain(peer, x);
-        count_refused(peer, X509_STORE_CTX_get_error(x));
+    X509_STORE_CTX_set_verify_cb(x, anchor_cb);
+    rc = X509_verify_cert(x);
+    if (rc <= 0)
+        return refuse(peer, x);
+    if (!peer->is_client && peer->trust->n_server_pins != 0 && !server_pinned(peer, x))
         return 0;
-    }
     rc = hg_tls_peer_cert_name(X509_STORE_CTX_get0_cert(x), peer->name);
     if (rc != 0 && peer->is_client) {
         refuse_name(peer, x, rc);
         return 0;
     }
     return 1;
+}
+
+int hg_tls_peer_pinned(struct hg_tls_peer *peer, X509 *cert)
+{
+    const struct hg_tls_trust *trust = peer->trust;
+    char name[HG_TLS_NAME_MAX], text[HG_PIN_TEXT];
+    enum hg_pins_verdict verdict;
+    struct hg_pin pin;
+
+    if (!peer->is_client || trust->pins == NULL || cert == NULL)
+        return 0;
+    if (hg_tls_peer_cert_name(cert, name) != 0 || hg_tls_cert_pin(cert, &pin) != 0)
+        return hg_fail(&peer->why, -EACCES, "the client's certificate has no name or no key");
+    verdict = hg_pins_check(trust->pins, name, &pin);
+    if (verdict == HG_PINS_MATCH || (verdict == HG_PINS_UNLISTED && !trust->pins_only))
+        return 0;
+    hg_pin_text(&pin, text);
+    peer->counters->pin_refused++;
+    return hg_fail(
+        &peer->why, -EACCES,
+        verdict == HG_PINS_UNLISTED
+            ? "source %s is refused: pins file %s has no line for it, and only sources "
+              "with one may come: if it shall, add: %s %s"
+            : "source %s is refused: its key is none of those in pins file %s: if it was "
+              "changed on purpose, add: %s %s",
+        name, trust->pins_file, name, text);
 }

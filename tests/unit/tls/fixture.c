@@ -81,10 +81,24 @@ void fx_concat(const char *first, const char *second, const char *to)
 
 /* ---- certificates ---- */
 
+static EVP_PKEY *make_rsa_pss(void)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+    EVP_PKEY *key = NULL;
+
+    FX_MUST(ctx != NULL && EVP_PKEY_keygen_init(ctx) == 1 &&
+            EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1 && EVP_PKEY_keygen(ctx, &key) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
 static EVP_PKEY *make_key(enum fx_key kind)
 {
     EVP_PKEY *key = kind == FX_RSA       ? EVP_RSA_gen(2048)
+                    : kind == FX_RSA1024 ? EVP_RSA_gen(1024)
+                    : kind == FX_RSA_PSS ? make_rsa_pss()
                     : kind == FX_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                    : kind == FX_P384    ? EVP_EC_gen("P-384")
                                          : EVP_EC_gen("P-256");
 
     FX_MUST(key != NULL);
@@ -164,7 +178,7 @@ void fx_make_cert(const struct fx_cert *c)
         add_ext(x, ca, NID_subject_alt_name, c->san);
     if (c->eku != NULL)
         add_ext(x, ca, NID_ext_key_usage, c->eku);
-    FX_MUST(X509_sign(x, ca_key, ed ? NULL : EVP_sha256()) > 0);
+    FX_MUST(X509_sign(x, ca_key, ed ? NULL : c->sha1 ? EVP_sha1() : EVP_sha256()) > 0);
     write_pem(c->file, x, key);
     if (ca != x) {
         X509_free(ca);
@@ -172,6 +186,43 @@ void fx_make_cert(const struct fx_cert *c)
     }
     X509_free(x);
     EVP_PKEY_free(key);
+}
+
+static void add_revoked(X509_CRL *crl, const char *file)
+{
+    X509 *x = read_cert(file);
+    X509_REVOKED *r = X509_REVOKED_new();
+    ASN1_TIME *when = X509_gmtime_adj(NULL, -60);
+
+    FX_MUST(r != NULL && X509_REVOKED_set_serialNumber(r, X509_get_serialNumber(x)) == 1 &&
+            X509_REVOKED_set_revocationDate(r, when) == 1 && X509_CRL_add0_revoked(crl, r) == 1);
+    ASN1_TIME_free(when);
+    X509_free(x);
+}
+
+void fx_make_crl(const struct fx_crl *c)
+{
+    X509_CRL *crl = X509_CRL_new();
+    X509 *issuer = read_cert(c->issuer);
+    EVP_PKEY *key = read_key(c->signer == NULL ? c->issuer : c->signer);
+    bool preset = c->from == 0 && c->until == 0;
+    ASN1_TIME *from = X509_gmtime_adj(NULL, preset ? -3600 : c->from);
+    ASN1_TIME *until = X509_gmtime_adj(NULL, preset ? 3600 : c->until);
+    FILE *f;
+
+    FX_MUST(crl != NULL && X509_CRL_set_version(crl, 1) == 1 &&
+            X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer)) == 1 &&
+            X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1);
+    if (c->revoked != NULL)
+        add_revoked(crl, c->revoked);
+    FX_MUST(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+    f = fopen(fx_path(c->file, ".crl"), "w");
+    FX_MUST(f != NULL && PEM_write_X509_CRL(f, crl) == 1 && fclose(f) == 0);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    EVP_PKEY_free(key);
+    X509_free(issuer);
+    X509_CRL_free(crl);
 }
 
 /* ---- bytes ---- */

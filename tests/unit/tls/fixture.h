@@ -24,7 +24,7 @@ void fx_concat(const char *first, const char *second, const char *to);
 
 /* ---- certificates ---- */
 
-enum fx_key { FX_P256, FX_RSA, FX_ED25519 };
+enum fx_key { FX_P256, FX_RSA, FX_ED25519, FX_P384, FX_RSA_PSS, FX_RSA1024 };
 
 struct fx_cert {
     const char *file;   /* NAME.crt and NAME.key */
@@ -35,8 +35,18 @@ struct fx_cert {
     enum fx_key key;
     bool is_ca;       /* may issue, though it has an issuer */
     long from, until; /* seconds relative to now; both 0: an hour around now */
+    bool sha1;        /* signed with it */
 };
 void fx_make_cert(const struct fx_cert *c);
+
+struct fx_crl {
+    const char *file;    /* NAME.crl */
+    const char *issuer;  /* file of the CA whose name it has */
+    const char *signer;  /* file of the CA that signs it; NULL: the issuer */
+    const char *revoked; /* file of a certificate that is in it; NULL: none is */
+    long from, until;    /* as above */
+};
+void fx_make_crl(const struct fx_crl *c);
 
 /* ---- bytes ---- */
 
