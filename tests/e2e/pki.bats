@@ -140,6 +140,50 @@ check_qemu() {
     hg_refute openssl verify -CAfile "$HG_DIR/other/ca.crt" "$PKI/src.crt"
 }
 
+@test "pki: P-384 certificates are valid for OpenSSL and GnuTLS, for their purpose only" {
+    make_all p384
+    check_openssl
+    check_gnutls
+}
+
+@test "pki: who is revoked stays on the list, and nobody else comes on it" {
+    make_all p256
+    "$HG_PKI" source "$PKI" gone
+    "$HG_PKI" source "$PKI" later
+    "$HG_PKI" crl "$PKI"
+    cat "$PKI/ca.crt" "$PKI/ca.crl" >"$HG_DIR/trust"
+    openssl verify -crl_check -CAfile "$HG_DIR/trust" "$PKI/gone.crt"
+    "$HG_PKI" revoke "$PKI" gone
+    "$HG_PKI" revoke "$PKI" later --days 2
+    cat "$PKI/ca.crt" "$PKI/ca.crl" >"$HG_DIR/trust"
+    local name
+    for name in gone later; do
+        run openssl verify -crl_check -CAfile "$HG_DIR/trust" "$PKI/$name.crt"
+        [ "$status" -ne 0 ]
+        [[ $output == *"certificate revoked"* ]]
+    done
+    openssl verify -crl_check_all -x509_strict -CAfile "$HG_DIR/trust" "$PKI/src.crt"
+    run openssl crl -in "$PKI/ca.crl" -noout -crlnumber
+    [[ $output == *0x03 ]] || [[ $output == *=03 ]]
+    "$HG_PKI" source "$PKI" after # the authority goes on
+    openssl verify -crl_check -CAfile "$HG_DIR/trust" "$PKI/after.crt"
+    run "$HG_PKI" revoke "$PKI" nobody
+    [ "$status" -ne 0 ]
+    [[ $output == *"nobody.crt to revoke"* ]]
+    [ "$(ls -A "$PKI" | grep -c new)" -eq 0 ]
+}
+
+@test "pki: a pin is the SHA-256 of the public key, under the source's name" {
+    make_all p256
+    run "$HG_PKI" pin "$PKI/src.crt" "$PKI/node.crt"
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = "src sha256/$(openssl pkey -in "$PKI/src.key" -pubout -outform DER |
+        openssl dgst -sha256 -binary | base64 -w 0)" ]
+    [[ ${lines[1]} == "node sha256/"* ]]
+    run "$HG_PKI" pin "$PKI/src.key"
+    [ "$status" -ne 0 ]
+}
+
 @test "pki: nothing is overwritten" {
     make_all p256
     local before again
