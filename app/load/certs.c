@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <headgate/proto.h>
+#include <headgate/tls.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -130,6 +131,26 @@ static int set_suite(SSL_CTX *ctx, const char *suite)
     return SSL_CTX_set_cipher_list(ctx, suite);
 }
 
+/* OpenSSL's callback has no place for a sentence that outlives the handshake's end. */
+static _Thread_local struct hg_err refusal;
+
+static int verify_cb(X509_STORE_CTX *x, void *arg)
+{
+    const struct load_options *opt = arg;
+    const struct hg_tls_server_check check = {.ca_file = opt->ca, .pins = opt->pin};
+
+    return hg_tls_verify_server(x, &check, &refusal);
+}
+
+const char *certs_refusal(void)
+{
+    static _Thread_local struct hg_err last;
+
+    last = refusal;
+    refusal.text[0] = '\0';
+    return last.text;
+}
+
 SSL_CTX *certs_openssl(const struct load_options *opt, const struct cert *cert, struct hg_err *err)
 {
     static const unsigned char alpn[] = "\x0a" HG_PROTO_ALPN;
@@ -162,6 +183,7 @@ SSL_CTX *certs_openssl(const struct load_options *opt, const struct cert *cert, 
         return NULL;
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(ctx, verify_cb, (void *)opt);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     return ctx;

@@ -19,7 +19,10 @@ struct certs {
 int certs_find(const struct load_options *opt, struct certs *out, struct hg_err *err);
 void certs_free(struct certs *certs);
 
-/* A client context for one certificate. NULL with a sentence. */
+/* A client context for one certificate; opt outlives it. NULL with a sentence. */
 SSL_CTX *certs_openssl(const struct load_options *opt, const struct cert *cert, struct hg_err *err);
+
+/* Why the certificate check on this thread refused the node; "" when it did not. Forgets it. */
+const char *certs_refusal(void);
 
 #endif /* LOAD_CERTS_H */

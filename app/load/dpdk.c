@@ -293,6 +293,7 @@ static int make_contexts(struct dpdk *d, const struct certs *certs, struct hg_er
         .min_version = opt->tls_version,
         .max_version = opt->tls_version,
         .ca_file = opt->ca,
+        .server_pins = opt->pin,
         .alpn = HG_PROTO_ALPN,
     };
 

@@ -99,7 +99,8 @@ static void link_broken(struct kernel *k, struct link *l, int ret, hg_ns now)
     unsigned long e = ERR_peek_last_error();
     const char *reason = e == 0 ? NULL : ERR_reason_error_string(e);
     bool cut = code != SSL_ERROR_SSL || ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
-    char why[256];
+    const char *refusal = certs_refusal();
+    char why[600];
 
     if (code == SSL_ERROR_ZERO_RETURN)
         snprintf(why, sizeof why, "the node closed the connection");
@@ -107,11 +108,10 @@ static void link_broken(struct kernel *k, struct link *l, int ret, hg_ns now)
         snprintf(why, sizeof why, "the connection broke: %s",
                  code == SSL_ERROR_SYSCALL && sys != 0 ? strerror(sys) : "end of stream");
     else
-        snprintf(why, sizeof why, "TLS failed: %s%s%s", reason == NULL ? "unknown" : reason,
-                 SSL_get_verify_result(l->ssl) == X509_V_OK ? "" : ": ",
-                 SSL_get_verify_result(l->ssl) == X509_V_OK
-                     ? ""
-                     : X509_verify_cert_error_string(SSL_get_verify_result(l->ssl)));
+        snprintf(why, sizeof why, "TLS failed: %s",
+                 refusal[0] != '\0' ? refusal
+                 : reason == NULL   ? "unknown"
+                                    : reason);
     link_close(k, l, !cut, why, now);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
 #include "bad.h"
+#include <headgate/pin.h>
 #include <headgate/units.h>
 #include <arpa/inet.h>
 #include <errno.h>
@@ -205,6 +206,24 @@ static int parse_tls(struct load_options *opt, const char *text, struct hg_err *
     return 0;
 }
 
+static int parse_pin(struct load_options *opt, const char *text, struct hg_err *err)
+{
+    struct hg_pin pin;
+
+    for (const char *p = text;; p++) {
+        size_t len = strcspn(p, ",");
+
+        if (hg_pin_parse(p, len, &pin) != 0)
+            return bad_value(err, "pin", text,
+                             "sha256/ and 44 characters of Base64, as headgate-pki pin prints it");
+        p += len;
+        if (*p == '\0')
+            break;
+    }
+    opt->pin = text;
+    return 0;
+}
+
 static int parse_levels(struct load_options *opt, const char *text, struct hg_err *err)
 {
     static const char *const name[] = {NULL, "received", "durable", "consistent"};
@@ -268,6 +287,9 @@ static const struct row rows[] = {
     {"cert", "FILE", "certificate chain of the source, PEM", TEXT, AT(cert)},
     {"key", "FILE", "its private key, PEM", TEXT, AT(key)},
     {"ca", "FILE", "CA that signed the node's certificate, PEM", TEXT, AT(ca)},
+    {"pin", "sha256/BASE64",
+     "pin of the node's key (headgate-pki pin); several with commas; any unless given", CALL,
+     .call = parse_pin},
     {"cert-dir", "DIR", "NAME.crt with NAME.key for several sources, used in turn", TEXT,
      AT(cert_dir)},
     {"tls", "1.2|1.3", "TLS version; both are offered unless given", CALL, .call = parse_tls},

@@ -31,6 +31,7 @@ struct load_options {
     struct sockaddr_storage server; /* with its port */
     socklen_t server_len;           /* 0: not given */
     const char *cert, *key, *ca, *cert_dir;
+    const char *pin;      /* of the node's key, or several; NULL: any */
     uint32_t tls_version; /* 0x0304, 0x0303; 0 both */
     const char *suite;    /* OpenSSL name; NULL: its default */
     /* how many */

@@ -60,6 +60,7 @@ static void note_end(struct peer *p, int ret)
 int peer_tls(struct peer *p, const struct cert *cert, struct hg_err *err)
 {
     static const unsigned char alpn[] = "\x0a" HG_PROTO_ALPN;
+    const char *refusal;
     int rc;
 
     if (cert != NULL) {
@@ -78,8 +79,9 @@ int peer_tls(struct peer *p, const struct cert *cert, struct hg_err *err)
     rc = SSL_connect(p->ssl);
     if (rc == 1)
         return 0;
+    refusal = certs_refusal();
     note_end(p, rc);
-    return hg_fail(err, -EPROTO, "TLS handshake: %s", p->answer);
+    return hg_fail(err, -EPROTO, "TLS handshake: %s", refusal[0] != '\0' ? refusal : p->answer);
 }
 
 void peer_close(struct peer *p)

@@ -217,6 +217,18 @@ bool hg_tls_resumed(const struct hg_tls *tls);
  * and what to do. "" when it did not. */
 const char *hg_tls_error(const struct hg_tls *tls);
 
+/* ---- for clients that OpenSSL serves alone ---- */
+
+struct x509_store_ctx_st;
+struct hg_tls_server_check {
+    const char *ca_file; /* for sentences */
+    const char *pins;    /* as server_pins of struct hg_tls_cfg; NULL: any */
+};
+/* The certificate check of a client context, from OpenSSL's certificate verify callback: 1, or 0 with
+ * the error in x, from which OpenSSL makes the alert, and a sentence. Any thread. */
+int hg_tls_verify_server(struct x509_store_ctx_st *x, const struct hg_tls_server_check *check,
+                         struct hg_err *why);
+
 #define HG_TLS_COUNTERS(X)                                                                         \
     X(handshakes, "handshakes completed")                                                          \
     X(handshake_failures, "handshakes failed for any reason")                                      \

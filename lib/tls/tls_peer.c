@@ -406,6 +406,23 @@ int hg_tls_peer_verify(X509_STORE_CTX *x, struct hg_tls_peer *peer)
     return 1;
 }
 
+int hg_tls_verify_server(X509_STORE_CTX *x, const struct hg_tls_server_check *check,
+                         struct hg_err *why)
+{
+    struct hg_tls_trust trust = {.ca_file = (char *)check->ca_file}; /* is only read */
+    struct hg_tls_counters counters = {0};
+    struct hg_tls_peer peer = {.trust = &trust, .counters = &counters};
+
+    if (hg_tls_trust_server_pins(&trust, check->pins, why) != 0) {
+        X509_STORE_CTX_set_error(x, X509_V_ERR_UNSPECIFIED);
+        return 0;
+    }
+    if (hg_tls_peer_verify(x, &peer) == 1)
+        return 1;
+    *why = peer.why;
+    return 0;
+}
+
 int hg_tls_peer_pinned(struct hg_tls_peer *peer, X509 *cert)
 {
     const struct hg_tls_trust *trust = peer->trust;

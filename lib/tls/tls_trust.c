@@ -160,7 +160,7 @@ static int load_crls(struct hg_tls_trust *trust, SSL_CTX *ssl, const char *file,
 
 /* ---- pins ---- */
 
-static int load_server_pins(struct hg_tls_trust *trust, const char *list, struct hg_err *err)
+int hg_tls_trust_server_pins(struct hg_tls_trust *trust, const char *list, struct hg_err *err)
 {
     char item[2 * HG_PIN_TEXT];
 
@@ -222,7 +222,7 @@ int hg_tls_trust_load(struct hg_tls_trust *trust, SSL_CTX *ssl, const struct hg_
     trust->pins_only = cfg->pins_only;
     if (rc == 0 && cfg->pins_only && cfg->pins_file == NULL)
         rc = hg_fail(err, -EINVAL, "only sources with a pin may come, and there is no pins file");
-    return rc == 0 ? load_server_pins(trust, cfg->server_pins, err) : rc;
+    return rc == 0 ? hg_tls_trust_server_pins(trust, cfg->server_pins, err) : rc;
 }
 
 void hg_tls_trust_free(struct hg_tls_trust *trust)

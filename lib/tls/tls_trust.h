@@ -30,6 +30,9 @@ int hg_tls_trust_load(struct hg_tls_trust *trust, SSL_CTX *ssl, const struct hg_
                       struct hg_err *err);
 void hg_tls_trust_free(struct hg_tls_trust *trust);
 
+/* Fills in server_pin from a list separated by commas. 0, or negative errno with a sentence. */
+int hg_tls_trust_server_pins(struct hg_tls_trust *trust, const char *list, struct hg_err *err);
+
 /* The pin of a certificate's key. 0 or -EIO. */
 int hg_tls_cert_pin(X509 *cert, struct hg_pin *out);
 
