@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- shared ---- */
 
@@ -104,6 +105,47 @@ static void print_grown(const json_t *answer)
     printf("added %s\n", ctl_human(ctl_number(answer, "added"), a));
 }
 
+static void print_dates(const json_t *item, const char *from, const char *until)
+{
+    const char *key[2] = {from, until};
+    char text[2][32];
+
+    for (int i = 0; i < 2; i++) {
+        time_t t = (time_t)json_integer_value(json_object_get(item, key[i]));
+        struct tm tm;
+
+        if (gmtime_r(&t, &tm) == NULL || strftime(text[i], 32, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+            text[i][0] = '\0';
+    }
+    printf("  %s UTC to %s UTC  %s\n", text[0], text[1], ctl_text(item, "file"));
+}
+
+static void print_certificates(const json_t *answer)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(json_object_get(answer, "certificates"), i, item)
+    {
+        printf("certificate %s, %s%s\n", ctl_text(item, "subject"), ctl_text(item, "key"),
+               json_is_true(json_object_get(item, "in_use")) ? "" : ", not in use");
+        print_dates(item, "not_before", "not_after");
+    }
+    json_array_foreach(json_object_get(answer, "cas"), i, item)
+    {
+        printf("CA %s\n", ctl_text(item, "subject"));
+        print_dates(item, "not_before", "not_after");
+    }
+    json_array_foreach(json_object_get(answer, "crls"), i, item)
+    {
+        printf("revocation list of %s\n", ctl_text(item, "subject"));
+        print_dates(item, "this_update", "next_update");
+    }
+    printf("pins %" PRIu64 "\n", ctl_number(answer, "pins"));
+    json_array_foreach(json_object_get(answer, "warnings"), i, item)
+        printf("WARNING: %s\n", json_string_value(item));
+}
+
 /* A command that is a word and an answer. */
 static int simple(const struct ctl *ctl, int argc, const char *cmd, void (*print)(const json_t *))
 {
@@ -138,6 +180,11 @@ static int ctl_grow(const struct ctl *ctl, int argc, char **argv)
     return simple(ctl, argc, argv[0], print_grown);
 }
 
+static int ctl_certificates(const struct ctl *ctl, int argc, char **argv)
+{
+    return simple(ctl, argc, argv[0], print_certificates);
+}
+
 static int ctl_export(const struct ctl *ctl, int argc, char **argv)
 {
     return argc == 3 ? client_export(ctl->socket, argv[1], argv[2], ctl->json) : CTL_USAGE;
@@ -160,6 +207,10 @@ static const struct command {
      ctl_capture},
     {"pool", "", "devices, capacity and use", ctl_pool},
     {"grow", "", "use space that was added to the devices", ctl_grow},
+    {"certificates", "", "certificates, CAs, revocation lists and pins in use, and what ends soon",
+     ctl_certificates},
+    {"reload", "", "load all of these anew for new sessions, as SIGHUP does, and show them",
+     ctl_certificates},
     {"export", "VOLUME FILE", "write a volume as a sparse raw image, checking every CRC",
      ctl_export},
 };

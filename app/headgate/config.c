@@ -109,6 +109,10 @@ static const struct option options[] = {
      "that the CA signed"},
     {"tls", "pins-only", YESNO, AT(pins_only), "no", 0, 0,
      "refuse sources that are not in the allow-list"},
+    {"tls", "expiry-warning", COUNT, AT(expiry_warning), "30", 0, 3650,
+     "days before the end of a certificate of ours, a CA or a revocation list from which it is "
+     "warned "
+     "of"},
     {"tls", "keylog", TEXT, AT(keylog), "", 0, 0,
      "write traffic secrets there, for Wireshark; needs [debug] allow-keylog = yes: breaks "
      "confidentiality"},

@@ -62,6 +62,7 @@ struct config {
     char cert[CFG_TEXT_MAX], key[CFG_TEXT_MAX], ca[CFG_TEXT_MAX];
     char crl[CFG_TEXT_MAX], pins[CFG_TEXT_MAX];
     bool pins_only;
+    uint64_t expiry_warning; /* days */
     char keylog[CFG_TEXT_MAX];
     char tls_batch[CFG_TEXT_MAX];
     char provider[CFG_TEXT_MAX];

@@ -3,7 +3,7 @@
  * The operator's socket: one JSON request a connection, one line; one JSON answer, one line. An
  * export and a capture answer with one JSON line and then binary pieces (export.c, capture.c).
  *
- *     {"cmd": "volumes" | "stats" | "conns" | "pool" | "grow"}
+ *     {"cmd": "volumes" | "stats" | "conns" | "pool" | "grow" | "certificates" | "reload"}
  *     {"cmd": "conns", "trace": "ADDRESS:PORT"}
  *     {"cmd": "export", "volume": "source/volume"}
  *     {"cmd": "capture", "interface": TEXT, "filter": TEXT, "seconds": N, "packets": N, "snaplen": N}
@@ -139,6 +139,16 @@ static json_t *grow(struct node *node)
     return json_pack("{s:I}", "added", (json_int_t)added);
 }
 
+/* What is in use afterwards, be it the old. */
+static json_t *reload(struct node *node)
+{
+    struct hg_err err = {""};
+
+    return node_reload(node, &err) == 0
+               ? node_tls_report(node)
+               : json_pack("{s:s, s:o}", "error", err.text, "in_use", node_tls_report(node));
+}
+
 void control_serve(struct node *node, int client)
 {
     json_t *request = read_request(client);
@@ -177,10 +187,15 @@ void control_serve(struct node *node, int client)
         answer = report_pool(node);
     } else if (strcmp(cmd, "grow") == 0) {
         answer = grow(node);
+    } else if (strcmp(cmd, "certificates") == 0) {
+        answer = node_tls_report(node);
+    } else if (strcmp(cmd, "reload") == 0) {
+        answer = reload(node);
     } else {
-        answer =
-            json_pack("{s:s}", "error",
-                      "unknown command; known are volumes stats conns pool grow export capture");
+        answer = json_pack(
+            "{s:s}", "error",
+            "unknown command; known are volumes stats conns pool grow certificates reload export "
+            "capture");
     }
     reply(client, answer);
     json_decref(request);

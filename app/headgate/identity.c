@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the node shows to others and whom it trusts: TLS contexts from the profile, and loading them anew. */
+#include "expiry.h"
 #include "node.h"
 #include <headgate/log.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
 
 static enum hg_tls_version version(const char *text)
 {
@@ -92,21 +95,111 @@ static void set_tls_fn(struct hg_shard *shard, struct hg_call *call, hg_ns now)
     atomic_store(&t->sync.done, true);
 }
 
-void node_reload(struct node *node)
+static int give_to_shards(struct node *node, const struct node_tls *tls, struct hg_err *err)
+{
+    for (unsigned i = 0; i < node->n_shards; i++) {
+        struct tls_call t = {.tls = *tls};
+        int rc = node_call(node->shards[i], &t.sync, set_tls_fn);
+
+        if (rc != 0)
+            return hg_fail(err, rc, "shard %u did not answer; it keeps what it had", i);
+    }
+    return 0;
+}
+
+/* What would lock everybody out is refused, unless what is in use does so already. */
+static int check_dates(const struct node *node, const struct node_tls *tls, struct hg_err *err)
+{
+    int64_t now = (int64_t)time(NULL);
+
+    return expiry_usable(node->tls.ingest, now, NULL) != 0 ? 0
+                                                           : expiry_usable(tls->ingest, now, err);
+}
+
+int node_reload(struct node *node, struct hg_err *err)
 {
     struct node_tls tls;
-    struct hg_err err;
+    int rc = node_tls_contexts(&node->cfg, &tls, err);
 
-    if (node_tls_contexts(&node->cfg, &tls, &err) != 0) {
-        hg_log(HG_LOG_ERR, "node", "reload failed, the old certificates stay: %s", err.text);
-        return;
+    if (rc == 0 && (rc = check_dates(node, &tls, err)) != 0)
+        node_tls_unref(&tls);
+    if (rc != 0) {
+        hg_log(HG_LOG_ERR, "node", "reload failed, the old certificates stay: %s", err->text);
+        return rc;
     }
-    for (unsigned i = 0; i < node->n_shards; i++) {
-        struct tls_call t = {.tls = tls};
-
-        node_call(node->shards[i], &t.sync, set_tls_fn);
-    }
+    rc = give_to_shards(node, &tls, err);
     node_tls_unref(&node->tls);
     node->tls = tls;
-    hg_log(HG_LOG_INFO, "node", "certificates reloaded");
+    if (rc != 0)
+        hg_log(HG_LOG_ERR, "node", "reload: %s", err->text);
+    else
+        hg_log(HG_LOG_INFO, "node", "certificates reloaded");
+    node_tls_log(node);
+    return rc;
+}
+
+/* ---- what is in use ---- */
+
+static void say_log(void *arg, enum hg_log_level level, const char *text)
+{
+    const char **first = arg;
+
+    hg_log(level, "identity", "%s", text);
+    if (*first == NULL)
+        sd_notifyf(0, "STATUS=%s", text);
+    *first = text;
+}
+
+void node_tls_log(const struct node *node)
+{
+    int64_t now = (int64_t)time(NULL);
+    const char *first = NULL;
+    struct hg_err err;
+
+    if (expiry_usable(node->tls.ingest, now, &err) != 0)
+        hg_log(HG_LOG_ERR, "identity", "no new session can begin: %s", err.text);
+    if (expiry_warnings(node->tls.ingest, now, node->cfg.expiry_warning, say_log, &first) == 0)
+        sd_notify(0, "STATUS=");
+}
+
+static void say_json(void *arg, enum hg_log_level level, const char *text)
+{
+    (void)level;
+    json_array_append_new(arg, json_string(text));
+}
+
+void node_tls_warnings(const struct node *node, json_t *list)
+{
+    int64_t now = (int64_t)time(NULL);
+
+    expiry_warnings(node->tls.ingest, now, node->cfg.expiry_warning, say_json, list);
+}
+
+static json_t *item_json(const struct hg_tls_item *item)
+{
+    json_t *o = json_pack(
+        "{s:s, s:s, s:I, s:I}", "subject", item->subject, "file", item->file,
+        item->kind == HG_TLS_ITEM_CRL ? "this_update" : "not_before", (json_int_t)item->from,
+        item->kind == HG_TLS_ITEM_CRL ? "next_update" : "not_after", (json_int_t)item->until);
+
+    if (item->kind == HG_TLS_ITEM_CERT) {
+        json_object_set_new(o, "key", json_string(item->key));
+        json_object_set_new(o, "in_use", json_boolean(item->in_use));
+    }
+    return o;
+}
+
+json_t *node_tls_report(const struct node *node)
+{
+    json_t *lists[] = {json_array(), json_array(), json_array()}, *warnings = json_array();
+    int64_t now = (int64_t)time(NULL);
+    struct hg_tls_item item;
+    unsigned cursor = 0;
+
+    while (hg_tls_ctx_item(node->tls.ingest, &cursor, now, &item))
+        json_array_append_new(lists[item.kind], item_json(&item));
+    node_tls_warnings(node, warnings);
+    return json_pack("{s:o, s:o, s:o, s:i, s:o}", "certificates", lists[HG_TLS_ITEM_CERT], "cas",
+                     lists[HG_TLS_ITEM_CA], "crls", lists[HG_TLS_ITEM_CRL], "pins",
+                     (int)hg_tls_ctx_pins(node->tls.ingest), "warnings", warnings);
 }

@@ -25,7 +25,8 @@ static void usage(FILE *out)
           "  --verbose                log more\n"
           "  --version, --help\n"
           "\n"
-          "SIGTERM finishes what is in flight and exits; SIGHUP loads certificates anew.\n",
+          "SIGTERM finishes what is in flight and exits; SIGHUP loads certificates, CAs,\n"
+          "revocation lists and pins anew.\n",
           out);
 }
 

@@ -58,8 +58,14 @@ void node_stop(struct node *node);
 #define KEYLOG_WARNING "TLS traffic secrets are written to %s: replication is NOT private"
 int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_err *err);
 void node_tls_unref(struct node_tls *tls);
-/* Loads it anew for new connections; what does not load changes nothing. */
-void node_reload(struct node *node);
+/* Loads it anew for new connections. 0, or negative errno with a sentence, and what was in use stays (but
+ * for a shard that answers nothing: the sentence tells). Both are logged. */
+int node_reload(struct node *node, struct hg_err *err);
+/* What is in use: subjects, dates, counts; and what ends soon, as sentences added to a list. */
+json_t *node_tls_report(const struct node *node);
+void node_tls_warnings(const struct node *node, json_t *list);
+/* Logs what ends soon, and tells systemd (STATUS=). */
+void node_tls_log(const struct node *node);
 
 /* ports.c: ports_open() undoes what it did when it fails. ports_stop() closes the devices, so that the shards
  * can go, ports_close() the rest. ports_memory() is what port n takes of EAL memory for each shard. */

@@ -145,6 +145,7 @@ static json_t *warnings(const struct node *node)
         snprintf(text, sizeof text, KEYLOG_WARNING, node->cfg.keylog);
         json_array_append_new(list, json_string(text));
     }
+    node_tls_warnings(node, list);
     return list;
 }
 

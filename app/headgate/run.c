@@ -19,6 +19,7 @@
 #define DRAIN_MAX HG_SEC(20)
 #define CAPTURE_END_MAX HG_SEC(10)
 #define CALL_MAX HG_SEC(5)
+#define DATES_EVERY HG_SEC(24 * 3600)
 #define IDLE_BEFORE_SLEEP HG_MS(1)
 
 struct thread_arg {
@@ -148,34 +149,43 @@ static void drain(struct node *node)
 static bool handle_signals(struct node *node)
 {
     struct signalfd_siginfo info;
+    struct hg_err err;
     bool stop = false;
 
     while (read(node->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            node_reload(node);
+            node_reload(node, &err); /* it has logged how it went */
         else
             stop = true;
     }
     return stop;
 }
 
-/* Old ticket keys go even when nobody connects. */
-static void tick(struct node *node)
+/* Old ticket keys go even when nobody connects; dates are looked at when it is time. */
+static void tick(struct node *node, hg_ns *next_dates)
 {
+    hg_ns now = clock_now();
+
     hg_tls_ctx_tick(node->tls.ingest, time(NULL));
     if (node->tls.test != NULL)
         hg_tls_ctx_tick(node->tls.test, time(NULL));
+    if (now < *next_dates)
+        return;
+    node_tls_log(node);
+    *next_dates = now + DATES_EVERY;
 }
 
 void node_run(struct node *node)
 {
+    hg_ns next_dates = clock_now() + DATES_EVERY;
     struct pollfd fds[2] = {{.fd = node->signal_fd, .events = POLLIN},
                             {.fd = node->listen_fd, .events = POLLIN}};
 
+    node_tls_log(node);
     for (;;) {
         if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
             break;
-        tick(node);
+        tick(node, &next_dates);
         if ((fds[0].revents & POLLIN) != 0 && handle_signals(node))
             break;
         if ((fds[1].revents & POLLIN) != 0) {
