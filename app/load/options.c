@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
 #include "bad.h"
-#include <headgate/pin.h>
+#include <headgate/tls_pin.h>
 #include <headgate/units.h>
 #include <arpa/inet.h>
 #include <errno.h>

@@ -53,7 +53,7 @@ struct hg_tls_cfg {
     const char *ca_file;   /* PEM bundle the peer's certificate must chain to */
     const char *crl_file; /* PEM lists: then each CA below an anchor of ca_file must have one in it,
                               * which is not out of date; NULL: revocation is not checked */
-    const char *pins_file;   /* server: allow-list of sources' keys (pin.h); NULL: none */
+    const char *pins_file;   /* server: allow-list of sources' keys (tls_pin.h); NULL: none */
     bool pins_only;          /* server: a source without a line in it is refused */
     const char *server_pins; /* client: the server's key has one of these pins, separated by commas;
                               * NULL: any */

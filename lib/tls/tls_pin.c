@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <headgate/pin.h>
+#include <headgate/tls_pin.h>
 #include <headgate/tls.h>
 #include <errno.h>
 #include <openssl/evp.h>

@@ -6,7 +6,7 @@
 #ifndef HEADGATE_TLS_TRUST_H
 #define HEADGATE_TLS_TRUST_H
 
-#include <headgate/pin.h>
+#include <headgate/tls_pin.h>
 #include <headgate/tls.h>
 #include <openssl/x509.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The allow-list of pins: any bytes are read within their bounds; what was accepted is found again. */
-#include <headgate/pin.h>
+#include <headgate/tls_pin.h>
 #include <stdlib.h>
 #include <string.h>
 

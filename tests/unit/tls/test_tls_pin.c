@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Pins and the allow-list: read strictly, with the line of what is wrong. */
-#include <headgate/pin.h>
+#include <headgate/tls_pin.h>
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 #include <errno.h>
-#include <headgate/pin.h>
+#include <headgate/tls_pin.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>

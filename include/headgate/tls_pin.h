@@ -9,8 +9,8 @@
  * where NAME is a source's; several lines of a name mean any of these keys. Blank lines and lines
  * that begin with # are passed over. Anything else is an error with its line's number.
  */
-#ifndef HEADGATE_PIN_H
-#define HEADGATE_PIN_H
+#ifndef HEADGATE_TLS_PIN_H
+#define HEADGATE_TLS_PIN_H
 
 #include <headgate/base.h>
 #include <stddef.h>
@@ -52,4 +52,4 @@ enum hg_pins_verdict {
 enum hg_pins_verdict hg_pins_check(const struct hg_pins *pins, const char *name,
                                    const struct hg_pin *pin);
 
-#endif /* HEADGATE_PIN_H */
+#endif /* HEADGATE_TLS_PIN_H */
