@@ -107,6 +107,43 @@ static int give_to_shards(struct node *node, const struct node_tls *tls, struct 
     return 0;
 }
 
+/* NULL is free. */
+static bool unused(const struct hg_tls_ctx *ctx)
+{
+    return ctx == NULL || hg_tls_ctx_is_last(ctx);
+}
+
+void node_tls_sweep(struct node *node, bool all)
+{
+    for (unsigned i = 0; i < NODE_TLS_OLD; i++)
+        if (all || (unused(node->tls_old[i].ingest) && unused(node->tls_old[i].test)))
+            node_tls_unref(&node->tls_old[i]);
+}
+
+static void tick(const struct node_tls *tls, int64_t now)
+{
+    if (tls->ingest != NULL)
+        hg_tls_ctx_tick(tls->ingest, now);
+    if (tls->test != NULL)
+        hg_tls_ctx_tick(tls->test, now);
+}
+
+void node_tls_tick(struct node *node, int64_t now)
+{
+    tick(&node->tls, now);
+    for (unsigned i = 0; i < NODE_TLS_OLD; i++)
+        tick(&node->tls_old[i], now);
+}
+
+/* The oldest makes room. */
+static void keep_old(struct node *node)
+{
+    node_tls_sweep(node, false);
+    node_tls_unref(&node->tls_old[NODE_TLS_OLD - 1]);
+    memmove(&node->tls_old[1], &node->tls_old[0], (NODE_TLS_OLD - 1) * sizeof node->tls_old[0]);
+    node->tls_old[0] = node->tls;
+}
+
 /* What would lock everybody out is refused, unless what is in use does so already. */
 static int check_dates(const struct node *node, const struct node_tls *tls, struct hg_err *err)
 {
@@ -128,7 +165,7 @@ int node_reload(struct node *node, struct hg_err *err)
         return rc;
     }
     rc = give_to_shards(node, &tls, err);
-    node_tls_unref(&node->tls);
+    keep_old(node);
     node->tls = tls;
     if (rc != 0)
         hg_log(HG_LOG_ERR, "node", "reload: %s", err->text);

@@ -17,6 +17,8 @@ struct node_tls {
     struct hg_tls_ctx *test; /* NULL without test services */
 };
 
+#define NODE_TLS_OLD 16 /* reloads; what is older is freed by whoever uses it last */
+
 struct node_port {
     struct hg_port *port; /* what the shards use: nic, or one queue of it spread over them */
     struct hg_port *nic;  /* the device; owned by port */
@@ -32,6 +34,8 @@ struct node {
     unsigned n_devs;
     struct hg_pool *pool;
     struct node_tls tls;
+    struct node_tls tls_old[NODE_TLS_OLD]; /* that streams from before a reload may still use; the
+                                            * newest first */
     struct hg_shard *shards[HG_STORE_SHARDS_MAX];
     unsigned n_shards;
     atomic_bool stop; /* shard threads leave their loops */
@@ -61,6 +65,11 @@ void node_tls_unref(struct node_tls *tls);
 /* Loads it anew for new connections. 0, or negative errno with a sentence, and what was in use stays (but
  * for a shard that answers nothing: the sentence tells). Both are logged. */
 int node_reload(struct node *node, struct hg_err *err);
+/* Frees what no stream uses any more, or `all` of it: on this thread, since on a shard it would take
+ * milliseconds from its streams. */
+void node_tls_sweep(struct node *node, bool all);
+/* Erases ticket keys whose time is over, of all contexts. now: seconds of the wall clock. */
+void node_tls_tick(struct node *node, int64_t now);
 /* What is in use: subjects, dates, counts; and what ends soon, as sentences added to a list. */
 json_t *node_tls_report(const struct node *node);
 void node_tls_warnings(const struct node *node, json_t *list);

@@ -166,9 +166,8 @@ static void tick(struct node *node, hg_ns *next_dates)
 {
     hg_ns now = clock_now();
 
-    hg_tls_ctx_tick(node->tls.ingest, time(NULL));
-    if (node->tls.test != NULL)
-        hg_tls_ctx_tick(node->tls.test, time(NULL));
+    node_tls_sweep(node, false);
+    node_tls_tick(node, (int64_t)time(NULL));
     if (now < *next_dates)
         return;
     node_tls_log(node);

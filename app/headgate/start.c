@@ -233,6 +233,7 @@ static int stage_tls(struct node *node, struct hg_err *err)
 
 static void undo_tls(struct node *node)
 {
+    node_tls_sweep(node, true);
     node_tls_unref(&node->tls);
 }
 

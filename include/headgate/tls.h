@@ -89,6 +89,9 @@ void hg_tls_ctx_unref(struct hg_tls_ctx *ctx); /* NULL is allowed */
 /* Erases ticket keys whose time is over; any thread, about once a minute. now: seconds of the wall
  * clock. */
 void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now);
+/* Whether the caller's is the only reference left. Who frees the last one frees all certificates and
+ * lists: on a thread that may take milliseconds for it. */
+bool hg_tls_ctx_is_last(const struct hg_tls_ctx *ctx);
 /* Whether the peer must show a certificate that verifies. */
 bool hg_tls_ctx_requires_cert(const struct hg_tls_ctx *ctx);
 

@@ -121,16 +121,6 @@ static int read_chain(struct hg_tls_cert *c, BIO *bio, struct hg_err *err)
     return 0;
 }
 
-/* A daemon must not ask for a pass phrase on a terminal. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    (void)arg;
-    return -1;
-}
-
 static int load_one(struct hg_tls_cert *c, const char *cert_file, const char *key_file,
                     struct hg_err *err)
 {
@@ -142,11 +132,11 @@ static int load_one(struct hg_tls_cert *c, const char *cert_file, const char *ke
     if (rc == 0)
         rc = hg_tls_pem_open("certificate", cert_file, &certs, err);
     if (rc == 0)
-        rc = hg_tls_pem_open("key", key_file, &keys, err);
+        rc = hg_tls_pem_open("key", key_file, &keys, err); /* for its sentence */
     if (rc == 0)
         rc = read_chain(c, certs, err);
     if (rc == 0)
-        c->key = PEM_read_bio_PrivateKey(keys, NULL, no_passphrase, NULL);
+        c->key = hg_tls_pem_key(key_file);
     if (rc == 0 && (c->key == NULL || X509_check_private_key(c->leaf, c->key) != 1))
         rc = hg_fail(err, -EINVAL,
                      "key file %s is no usable PEM key without pass phrase, or not the key of "

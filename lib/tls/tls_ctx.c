@@ -155,6 +155,11 @@ void hg_tls_ctx_tick(struct hg_tls_ctx *ctx, int64_t now)
     hg_tls_tickets_tick(ctx->tickets, (time_t)now);
 }
 
+bool hg_tls_ctx_is_last(const struct hg_tls_ctx *ctx)
+{
+    return atomic_load_explicit(&ctx->refs, memory_order_acquire) == 1;
+}
+
 bool hg_tls_ctx_requires_cert(const struct hg_tls_ctx *ctx)
 {
     return (SSL_CTX_get_verify_mode(ctx->ssl) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0;

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_pem.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
+
+#define KEY_FILE_MAX 65536 /* bytes; what is behind them is not read */
 
 const char *hg_tls_reason(void)
 {
@@ -37,6 +42,41 @@ int hg_tls_pem_open(const char *what, const char *file, BIO **out, struct hg_err
     fclose(f);
     e = e == 0 ? ENOMEM : e;
     return hg_fail(err, -e, "%s file %s: %s", what, file, strerror(e));
+}
+
+/* A daemon must not ask for a pass phrase on a terminal. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)arg;
+    return -1;
+}
+
+/* Not through stdio, whose buffer would keep the key. */
+EVP_PKEY *hg_tls_pem_key(const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    uint8_t *text = fd < 0 ? NULL : OPENSSL_malloc(KEY_FILE_MAX);
+    EVP_PKEY *key = NULL;
+    ssize_t n = 1;
+    int len = 0;
+
+    while (text != NULL && n > 0 && len < KEY_FILE_MAX) {
+        n = read(fd, text + len, (size_t)(KEY_FILE_MAX - len));
+        len += n > 0 ? (int)n : 0;
+    }
+    if (text != NULL && n >= 0) {
+        BIO *bio = BIO_new_mem_buf(text, len);
+
+        key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+        BIO_free(bio);
+    }
+    OPENSSL_clear_free(text, KEY_FILE_MAX);
+    if (fd >= 0)
+        close(fd);
+    return key;
 }
 
 void hg_tls_name_text(const X509_NAME *name, char text[HG_TLS_SUBJECT_MAX])

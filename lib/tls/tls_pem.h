@@ -7,8 +7,10 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 
-#define HG_TLS_FILE_MAX (16 << 20) /* bytes of a PEM file */
-#define HG_TLS_SUBJECT_MAX 160u    /* bytes of a subject in a sentence, NUL included */
+/* Bytes of a PEM file: 20,000 revoked certificates. OpenSSL hashes a revocation list in each handshake
+ * that it concerns, before it knows that the peer has the key, so its size is a cost of strangers. */
+#define HG_TLS_FILE_MAX (1 << 20)
+#define HG_TLS_SUBJECT_MAX 160u /* bytes of a subject in a sentence, NUL included */
 
 /* OpenSSL's reason for the newest error on this thread; empties the queue. */
 const char *hg_tls_reason(void);
@@ -16,6 +18,10 @@ const char *hg_tls_reason(void);
 /* Opens a file for reading; free with BIO_free(). 0, or negative errno with a sentence that begins
  * with `what`. */
 int hg_tls_pem_open(const char *what, const char *file, BIO **out, struct hg_err *err);
+
+/* The private key of a file without pass phrase, or NULL with OpenSSL's error queued. Its bytes are
+ * nowhere but in OpenSSL's memory, and erased there. */
+EVP_PKEY *hg_tls_pem_key(const char *file);
 
 /* A name in RFC 2253 form, which escapes whatever is not printable ASCII. */
 void hg_tls_name_text(const X509_NAME *name, char text[HG_TLS_SUBJECT_MAX]);

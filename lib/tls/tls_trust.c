@@ -118,6 +118,17 @@ static int check_crl(const struct hg_tls_trust *trust, X509_CRL *crl, struct hg_
     return 0;
 }
 
+/* OpenSSL sorts a list when it is first searched: here rather than in somebody's handshake. */
+static void sort_crl(X509_CRL *crl)
+{
+    ASN1_INTEGER *any = ASN1_INTEGER_new();
+    X509_REVOKED *found;
+
+    if (any != NULL)
+        X509_CRL_get0_by_serial(crl, &found, any);
+    ASN1_INTEGER_free(any);
+}
+
 static int add_crl(struct hg_tls_trust *trust, SSL_CTX *ssl, X509_CRL *crl, struct hg_err *err)
 {
     int rc = check_crl(trust, crl, err);
@@ -128,6 +139,7 @@ static int add_crl(struct hg_tls_trust *trust, SSL_CTX *ssl, X509_CRL *crl, stru
         return hg_fail(err, -E2BIG, "CRL file %s: no memory, or more than %d lists",
                        trust->crl_file, HG_TLS_CRLS_MAX);
     X509_CRL_up_ref(crl);
+    sort_crl(crl);
     if (X509_STORE_add_crl(SSL_CTX_get_cert_store(ssl), crl) != 1)
         return hg_fail(err, -ENOMEM, "CRL file %s: no memory", trust->crl_file);
     return 0;

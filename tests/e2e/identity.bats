@@ -167,6 +167,25 @@ pair() {
     [[ $output == *"certificate CN=p384,O=Headgate, P-384"* ]]
 }
 
+@test "when a certificate ends the next one is shown, without anybody doing anything" {
+    issue longer ca serverAuth yesterday '30 days'
+    issue shorter ca serverAuth '1 hour ago' '20 seconds'
+    node_start $(pair longer shorter)
+    client 1007 -tls1_3
+    says 'subject=CN = shorter'
+    hg_wait_for 30 shown longer
+    client 1007 -tls1_2
+    says 'subject=CN = longer'
+    says 'Verify return code: 0 (ok)'
+    run "$HG_CTL" certificates
+    [[ $output == *'certificate CN=shorter, P-256, not in use'* ]]
+}
+
+shown() {
+    client 1007
+    [[ $output == *"subject=CN = $1"* ]]
+}
+
 # fingerprint: of the certificate that a new session on the native port is shown.
 fingerprint() {
     client 1500 $(as beta)
@@ -200,6 +219,9 @@ PY
     client 1500 $(as gamma)
     after=$(openssl x509 -noout -fingerprint -sha256 <<<"$output")
     [ "$before" != "$after" ]
+    for _ in $(seq 25); do # more than are kept
+        "$HG_CTL" reload >"$HG_DIR/answer"
+    done
     # what is broken changes nothing, and says so
     printf 'gamma sha256/AAAA\n' >"$HG_DIR/pins"
     run "$HG_CTL" reload

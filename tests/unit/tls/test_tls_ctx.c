@@ -122,7 +122,9 @@ static void test_references(void)
     CU_ASSERT_PTR_EQUAL(hg_tls_ctx_ref(ctx), ctx);
     CU_ASSERT_EQUAL_FATAL(hg_tls_create(ctx, shard, &tls), 0);
     hg_tls_ctx_unref(ctx);
+    CU_ASSERT(!hg_tls_ctx_is_last(ctx)); /* the connection has one */
     hg_tls_ctx_unref(ctx);
+    CU_ASSERT(hg_tls_ctx_is_last(ctx));
     CU_ASSERT_EQUAL(hg_tls_state(tls), HG_TLS_HANDSHAKE);
     hg_tls_destroy(tls); /* the last reference; a leak or double free shows under the sanitizer */
     hg_tls_ctx_unref(NULL);

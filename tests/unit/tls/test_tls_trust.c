@@ -213,6 +213,18 @@ static void refused(const struct hg_tls_cfg *cfg, const char *words)
     CU_ASSERT_PTR_NULL(ctx);
 }
 
+/* A file of newlines. */
+static void write_blank(const char *file, size_t size)
+{
+    char *text = malloc(size + 1);
+
+    FX_MUST(text != NULL);
+    memset(text, '\n', size);
+    text[size] = '\0';
+    fx_write(file, text);
+    free(text);
+}
+
 static void test_bad_lists(void)
 {
     struct hg_tls_cfg cfg = server_cfg();
@@ -224,6 +236,9 @@ static void test_bad_lists(void)
     fx_write(fx_path("junk", ".pem"), "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
     cfg.crl_file = path("junk", ".pem");
     refused(&cfg, "CRL file");
+    write_blank(fx_path("big", ".pem"), (1 << 20) + 1);
+    cfg.crl_file = path("big", ".pem");
+    refused(&cfg, "big.pem: File too large");
     cfg.crl_file = path("ca-forged", ".crl");
     refused(&cfg, "the list of \"CN=Test CA\" is not signed by the key of that CA");
 }
