@@ -45,7 +45,10 @@ json_t *ctl_ask(const struct ctl *ctl, json_t *request)
     if (why == NULL)
         return answer;
     fprintf(stderr, "headgatectl: %s\n", why);
-    json_decref(answer);
+    if (ctl->json)
+        ctl_print_json(answer);
+    else
+        json_decref(answer);
     return NULL;
 }
 

@@ -86,10 +86,15 @@ static int check(struct hg_tls_cert *c, struct hg_err *err)
 
     if (rc == 0)
         rc = check_signature(c, c->leaf, err);
-    for (int i = 0; rc == 0 && i < sk_X509_num(c->chain); i++)
-        rc = check_signature(c, sk_X509_value(c->chain, i), err);
     c->not_before = hg_tls_seconds(X509_get0_notBefore(c->leaf));
     c->not_after = hg_tls_seconds(X509_get0_notAfter(c->leaf));
+    for (int i = 0; rc == 0 && i < sk_X509_num(c->chain); i++) {
+        X509 *x = sk_X509_value(c->chain, i);
+        int64_t end = hg_tls_seconds(X509_get0_notAfter(x));
+
+        rc = check_signature(c, x, err);
+        c->not_after = end < c->not_after ? end : c->not_after;
+    }
     return rc;
 }
 

@@ -32,7 +32,7 @@ struct hg_tls_cert {
     EVP_PKEY *key;
     char *file; /* owned; for sentences */
     enum hg_tls_key_type type;
-    int64_t not_before, not_after; /* seconds since 1970 */
+    int64_t not_before, not_after; /* seconds since 1970; the first end in its chain */
 };
 
 struct hg_tls_certs {

@@ -166,6 +166,13 @@ static void explain_crl(struct hg_tls_peer *peer, X509_STORE_CTX *x, const char 
                 subject, peer->trust->crl_file, issuer);
         return;
     }
+    if (code != X509_V_ERR_CRL_HAS_EXPIRED && code != X509_V_ERR_CRL_NOT_YET_VALID) {
+        hg_fail(&peer->why, 0,
+                "certificate \"%s\" is refused: in CRL file %s the revocation list of CA \"%s\" "
+                "cannot be used: %s: get a right one and load it (headgatectl reload)",
+                subject, peer->trust->crl_file, issuer, X509_verify_cert_error_string(code));
+        return;
+    }
     hg_tls_date_text(hg_tls_seconds(code == X509_V_ERR_CRL_NOT_YET_VALID
                                         ? X509_CRL_get0_lastUpdate(crl)
                                         : X509_CRL_get0_nextUpdate(crl)),
@@ -208,7 +215,7 @@ enum reason {
     USAGE,   /* unsupported_certificate */
     WEAK,    /* bad_certificate */
     REVOKED, /* certificate_revoked */
-    NO_CRL,  /* certificate_unknown: the certificate may well be good */
+    NO_CRL,  /* certificate_unknown: it may well be good, but our list is not */
     WRONG_NAME,
     OTHER,
 };
@@ -231,6 +238,11 @@ static enum reason reason_of(int code)
     case X509_V_ERR_CRL_HAS_EXPIRED:
     case X509_V_ERR_CRL_NOT_YET_VALID:
     case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
         return NO_CRL;
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:

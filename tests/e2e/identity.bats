@@ -227,6 +227,11 @@ PY
     run "$HG_CTL" reload
     [ "$status" -eq 1 ]
     [[ $output == *"pins file $HG_DIR/pins, line 1: after the name gamma"* ]] || hg_die "said: $output"
+    run "$HG_CTL" --json reload
+    [ "$status" -eq 1 ]
+    sed 1d <<<"$output" | python3 -c 'import json, sys
+a = json.load(sys.stdin)
+assert "line 1" in a["error"] and a["in_use"]["pins"] == 2, a'
     "$HG_PKI" pin "$HG_DIR/pki/gamma.crt" >"$HG_DIR/pins"
     cp "$HG_DIR/pki/alpha.key" "$HG_DIR/pki/node.key"
     kill -HUP "$(node_pid)"

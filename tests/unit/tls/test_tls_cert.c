@@ -146,6 +146,24 @@ static void test_time(void)
     CU_ASSERT_PTR_NULL(hg_tls_certs_best(&c, HG_TLS_KEY_P384, 77));
 }
 
+/* A chain is as long valid as its first end. */
+static void test_chain(void)
+{
+    struct hg_tls_cfg cfg;
+    struct hg_tls_item item;
+    struct hg_tls_ctx *ctx;
+    unsigned cursor = 0;
+
+    fx_concat(fx_path("viasub", ".crt"), fx_path("subca", ".crt"), fx_path("chain", ".crt"));
+    fx_concat(fx_path("viasub", ".key"), fx_path("viasub", ".key"), fx_path("chain", ".key"));
+    cfg = server_cfg("chain");
+    FX_MUST(hg_tls_ctx_create(&cfg, &ctx, NULL) == 0);
+    CU_ASSERT(hg_tls_ctx_item(ctx, &cursor, time(NULL), &item));
+    CU_ASSERT_STRING_EQUAL(item.subject, "CN=viasub");
+    CU_ASSERT(item.until > time(NULL) && item.until < time(NULL) + 700);
+    hg_tls_ctx_unref(ctx);
+}
+
 static void refused(const struct hg_tls_cfg *cfg, const char *words)
 {
     struct hg_tls_ctx *ctx;
@@ -227,6 +245,13 @@ int main(void)
         {.file = "ed25519", .issuer = "ca", .cn = "ed25519", .key = FX_ED25519},
         {.file = "weak", .issuer = "ca", .cn = "weak", .key = FX_RSA1024},
         {.file = "sha1", .issuer = "ca", .cn = "sha1", .sha1 = true},
+        {.file = "subca",
+         .issuer = "ca",
+         .cn = "Site CA",
+         .is_ca = true,
+         .from = -60,
+         .until = 600},
+        {.file = "viasub", .issuer = "subca", .cn = "viasub"},
         {.file = "p256-old", .issuer = "ca", .cn = "p256-old", .from = -7200, .until = 3600},
         {.file = "p256-new", .issuer = "ca", .cn = "p256-new", .from = -3600, .until = 1800},
         {.file = "p256-future", .issuer = "ca", .cn = "p256-future", .from = 3600, .until = 7200},
@@ -238,6 +263,7 @@ int main(void)
         {"the name a client asks for does not choose", test_no_sni},
         {"of old and new the valid one with the latest notBefore is shown", test_overlap},
         {"the choice follows the time", test_time},
+        {"a chain ends with its first certificate", test_chain},
         {"weak keys, SHA-1 and lists that do not pair are refused", test_refused},
         {"a context tells what it was made of", test_items},
         CU_TEST_INFO_NULL,

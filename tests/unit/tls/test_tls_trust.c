@@ -189,6 +189,11 @@ static void test_no_list(void)
     m.server.crl_file = crl_file("early", (const char *const[3]){"ca-early", NULL, NULL});
     m.why = "the revocation list of CA \"CN=Test CA\" is valid from 2";
     meet(m);
+    m.client = client_cfg("chain");
+    m.server.crl_file =
+        crl_file("forged-sub", (const char *const[3]){"ca-revokes", "sub-forged", NULL});
+    m.why = "the revocation list of CA \"CN=Site CA\" cannot be used: CRL signature failure";
+    meet(m);
     /* of a stale and a good one the good one counts */
     meet(revocation("good", crl_file("both", (const char *const[3]){"ca-stale", "ca-revokes"})));
 }
@@ -373,6 +378,7 @@ static void make_files(void)
         {.file = "ca-early", .issuer = "ca", .from = 3600, .until = 7200},
         {.file = "ca-forged", .issuer = "ca", .signer = "otherca"},
         {.file = "sub-empty", .issuer = "subca"},
+        {.file = "sub-forged", .issuer = "subca", .signer = "otherca"},
     };
 
     for (size_t i = 0; i < HG_ARRAY_LEN(certs); i++)
