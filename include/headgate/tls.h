@@ -70,13 +70,13 @@ struct hg_tls_cfg {
     bool alpn_optional;
     enum hg_tls_client_cert client_cert; /* server: less than REQUIRED is for test profiles */
     const char *server_name;             /* client: SNI and the name to verify; NULL: chain only */
-    const char *keylog_file; /* append NSS key log lines; NULL: never. Debugging only. */
-    uint32_t max_fragment;   /* plaintext bytes of a record, HG_TLS_MIN_FRAGMENT to
+    const char *keylog_file;  /* append NSS key log lines; NULL: never. Debugging only. */
+    uint32_t max_fragment;    /* plaintext bytes of a record, HG_TLS_MIN_FRAGMENT to
                               * HG_TLS_MAX_PLAINTEXT: we send no more, and ask the peer to send no
                               * more (RFC 8449); 0: HG_TLS_MAX_PLAINTEXT */
-    uint64_t update_after;   /* TLS 1.3: records under one key, of either direction, after which
+    uint64_t update_after;    /* TLS 1.3: records under one key, of either direction, after which
                               * new ones are made; 0: only well before the key's limit */
-    uint32_t tickets;        /* server: session tickets after a full handshake (TLS 1.2: at most
+    uint32_t tickets;         /* server: session tickets after a full handshake (TLS 1.2: at most
                                * one), up to HG_TLS_TICKETS_MAX; 0: no resumption */
     uint32_t ticket_lifetime; /* seconds after its full handshake for which a session can be
                                * resumed, up to a week; 0: HG_TLS_TICKET_LIFETIME */

@@ -22,6 +22,14 @@ client() {
         -CAfile "$HG_DIR/pki/ca.crt" "$@" </dev/null 2>&1) || true
 }
 
+# ticket SOURCE VERSION: a session on the echo service that stays until it has its ticket, in $HG_DIR/SOURCEVERSION.
+ticket() {
+    # shellcheck disable=SC2046
+    { echo; hg_wait_for 10 test -s "$HG_DIR/$1$2"; } |
+        timeout 20 ip netns exec "$NS" openssl s_client -connect "$HG_NODE_ADDR:1007" "$2" $(as "$1") \
+            -CAfile "$HG_DIR/pki/ca.crt" -sess_out "$HG_DIR/$1$2" >/dev/null 2>&1
+}
+
 # says TEXT: the last client's output has it.
 says() {
     [[ $output == *"$1"* ]] || hg_die "not said: $1; but: $output"
@@ -294,6 +302,27 @@ out_of_date() {
     node_start $(pair later) --set tls.expiry-warning=90
     run "$HG_CTL" certificates
     [[ $output == *'WARNING: certificate "CN=later", P-256 in '*'expires in 59 days'* ]] || hg_die "said: $output"
+}
+
+@test "who is revoked does not come in by a ticket of an earlier session" {
+    "$HG_PKI" crl "$HG_DIR/pki" >/dev/null
+    node_start --set "tls.crl=$HG_DIR/pki/ca.crl" --set test.tls-client-certificate=required
+    local version
+    for version in -tls1_2 -tls1_3; do
+        ticket alpha $version
+        ticket beta $version
+        client 1007 $version $(as beta) -sess_in "$HG_DIR/beta$version"
+        says 'Reused, TLSv1'
+    done
+    "$HG_PKI" revoke "$HG_DIR/pki" beta >/dev/null
+    "$HG_CTL" reload
+    for version in -tls1_2 -tls1_3; do
+        client 1007 $version $(as beta) -sess_in "$HG_DIR/beta$version" -ign_eof
+        says 'SSL alert number 44'
+        client 1007 $version $(as alpha) -sess_in "$HG_DIR/alpha$version"
+        says 'New, TLSv1'
+        says 'Verify return code: 0 (ok)'
+    done
 }
 
 # --- who is refused -------------------------------------------------------------------------------
