@@ -92,7 +92,7 @@ static void connect_ends(struct tls_bench *b, struct hg_tls_cfg cfg, const char 
 {
     cfg.min_version = cfg.max_version = HG_TLS_1_3;
     cfg.ciphers13 = suite;
-    cfg.no_peer_cert = true;
+    cfg.client_cert = HG_TLS_CERT_OFF;
     cfg.role = HG_TLS_SERVER;
     b->server = end_of(b, &cfg);
     cfg.role = HG_TLS_CLIENT;

@@ -142,7 +142,7 @@ int main(int argc, char **argv)
         .ca_file = getenv("TLS_CA"),
         .alpn = getenv("TLS_ALPN"),
         .server_name = getenv("TLS_NAME"),
-        .no_peer_cert = getenv("TLS_CA") == NULL,
+        .client_cert = getenv("TLS_CA") == NULL ? HG_TLS_CERT_OFF : HG_TLS_CERT_REQUIRED,
     };
     static struct shim s;
     struct hg_tls_shard *shard;
