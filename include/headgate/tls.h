@@ -147,7 +147,7 @@ int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_
 void hg_tls_destroy(struct hg_tls *tls);
 
 enum hg_tls_state {
-    HG_TLS_HANDSHAKE,   /* hg_tls_open() may do public-key work: give it a budget */
+    HG_TLS_HANDSHAKE,   /* hg_tls_open() may do public-key work: give it a budget, or defer it */
     HG_TLS_OPEN,        /* both directions protected by our records */
     HG_TLS_PEER_CLOSED, /* close_notify received; sealing still works */
     HG_TLS_FAILED,      /* an alert is (or was) pending; nothing more can be opened or sealed */
@@ -205,6 +205,26 @@ uint32_t hg_tls_take(struct hg_tls *tls, uint8_t *dst, uint32_t cap);
 
 /* Queues close_notify (once). */
 void hg_tls_close(struct hg_tls *tls);
+
+/* ---- handshake steps elsewhere ---- */
+
+/* Public-key work takes its time, and hg_tls_open() does it on the spot. A caller that must not wait
+ * defers it: then a handshake record becomes a step that the caller takes, has carried out by another
+ * thread, and puts back. Meanwhile the connection may be closed and destroyed; hg_tls_open() uses no
+ * input and nothing is pending. */
+struct hg_tls_step;
+
+/* From now on, for the life of the connection. */
+void hg_tls_defer(struct hg_tls *tls);
+/* After hg_tls_open(): the step that waits, now the caller's, or NULL. */
+struct hg_tls_step *hg_tls_step_take(struct hg_tls *tls);
+/* Carries it out. Any one thread. */
+void hg_tls_step_run(struct hg_tls_step *step);
+/* Back to its connection, which then owns it; returns as hg_tls_open() does. Look at hg_tls_pending()
+ * and hg_tls_state() afterwards. */
+int hg_tls_step_put(struct hg_tls *tls, struct hg_tls_step *step);
+/* Instead, when its connection is gone. Erases it. NULL is allowed. */
+void hg_tls_step_free(struct hg_tls_step *step);
 
 /* ---- who is there ---- */
 

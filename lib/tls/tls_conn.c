@@ -8,7 +8,8 @@
  *
  * Invariants
  *  1. In HANDSHAKE every record goes whole to OpenSSL, one at a time, and nothing else does. So
- *     when it reports completion its input is empty, and the next record in the stream is ours.
+ *     when it reports completion its input is empty, and the next record in the stream is ours. Each
+ *     is a step (tls_step.c), which may be carried out elsewhere: until it is back nothing is opened.
  *  2. `keyed` is set at one point, together with leaving HANDSHAKE; before it there are no traffic
  *     keys here, after it OpenSSL is gone (only its last output may wait in `hs`).
  *  3. The wire order of what we send is the order of the calls: nothing is sealed while something
@@ -79,31 +80,39 @@ static void drop_handshake(struct hg_tls *tls)
 }
 
 /* The hand-over from OpenSSL to our records. */
-static int complete(struct hg_tls *tls)
+static int complete(struct hg_tls *tls, const struct hg_tls_step *step)
 {
-    struct hg_tls_traffic traffic;
-    int rc = hg_tls_hs_traffic(tls->hs, &traffic), alert;
+    int rc = install(tls, &step->traffic);
 
-    if (rc == 0)
-        rc = install(tls, &traffic);
-    OPENSSL_cleanse(&traffic, sizeof traffic);
     if (rc != 0)
         return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR,
                              "no traffic keys after the TLS handshake: %s; memory may be short",
                              strerror(-rc));
-    alert = hg_tls_hs_refusal(tls->hs);
-    if (alert != 0)
-        return hg_tls_refuse(tls, (enum hg_tls_alert)alert, "%s", hg_tls_hs_why(tls->hs));
-    tls->suite = hg_tls_hs_suite(tls->hs);
-    tls->version = hg_tls_hs_version(tls->hs);
+    if (step->alert != 0)
+        return hg_tls_refuse(tls, (enum hg_tls_alert)step->alert, "%s", hg_tls_hs_why(tls->hs));
+    tls->suite = step->suite;
+    tls->version = step->version;
     snprintf(tls->peer_name, sizeof tls->peer_name, "%s", hg_tls_hs_peer_name(tls->hs));
-    tls->resumed = hg_tls_hs_resumed(tls->hs);
+    tls->resumed = step->resumed;
     tls->shard->counters.resumed += tls->resumed;
-    hg_tls_hs_shed(tls->hs);
     drop_handshake(tls);
     tls->state = HG_TLS_OPEN;
     tls->shard->counters.handshakes++;
     return 0;
+}
+
+int hg_tls_stepped(struct hg_tls *tls, struct hg_tls_step *step)
+{
+    if (step->rc == 0)
+        return 0;
+    if (step->rc > 0)
+        return complete(tls, step);
+    if (step->rc != -EPROTO)
+        return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR,
+                             "a step of the TLS handshake failed: %s; memory may be short",
+                             strerror(-step->rc));
+    snprintf(tls->error.text, sizeof tls->error.text, "%s", hg_tls_hs_why(tls->hs));
+    return hg_tls_enter_failed(tls);
 }
 
 /* A peer that speaks something else is told apart by its first bytes, before it has sent what would
@@ -155,6 +164,19 @@ static int refuse_form(struct hg_tls *tls, const struct hg_tls_cut *cut)
     return 0;
 }
 
+/* The record becomes a step, which is carried out now or waits to be taken. */
+static int step(struct hg_tls *tls, struct hg_tls_cur record, uint32_t len)
+{
+    tls->step = hg_tls_step_new(tls->ctx, tls->hs, record, len);
+    if (tls->step == NULL)
+        return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR, "no memory for a TLS handshake");
+    tls->hs = NULL;
+    if (tls->defer)
+        return 0;
+    hg_tls_step_run(tls->step);
+    return hg_tls_step_put(tls, hg_tls_step_take(tls));
+}
+
 static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned n,
                           struct hg_tls_opened *res)
 {
@@ -163,6 +185,8 @@ static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned 
     int rc = hg_tls_rec_cut(in, n, &cut);
     uint32_t len;
 
+    if (tls->step != NULL || tls->step_out)
+        return 0;
     if (is_not_tls(tls, &cut))
         return refuse_not_tls(tls, &cut);
     if (rc < 0) {
@@ -192,13 +216,7 @@ static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned 
     res->consumed = len;
     tls->hs_bytes += len;
     tls->hs_records++;
-    rc = hg_tls_hs_feed(tls->hs, whole, len);
-    if (rc == 0)
-        return 0;
-    if (rc > 0)
-        return complete(tls);
-    snprintf(tls->error.text, sizeof tls->error.text, "%s", hg_tls_hs_why(tls->hs));
-    return hg_tls_enter_failed(tls);
+    return step(tls, whole, len);
 }
 
 /* RFC 8446 6.1: what comes after close_notify is ignored. */
@@ -217,7 +235,7 @@ static void discard(const struct hg_iov *in, unsigned n, struct hg_tls_opened *r
 int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_tls **out)
 {
     struct hg_tls *tls = aligned_alloc(alignof(struct hg_tls), sizeof *tls);
-    int rc;
+    int rc = 0;
 
     *out = NULL;
     if (tls == NULL)
@@ -228,7 +246,8 @@ int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_
     tls->suite = tls->version = "";
     tls->shard = shard;
     tls->ctx = hg_tls_ctx_ref(ctx);
-    rc = hg_tls_hs_create(ctx, &shard->counters, &tls->hs);
+    if (ctx->role == HG_TLS_CLIENT)
+        rc = hg_tls_hs_create(ctx, &shard->counters, &tls->hs);
     if (rc != 0) {
         hg_tls_ctx_unref(ctx);
         free(tls);
@@ -245,6 +264,7 @@ void hg_tls_destroy(struct hg_tls *tls)
     if (tls->state == HG_TLS_HANDSHAKE && tls->hs_bytes != 0)
         tls->shard->counters.handshake_failures++; /* cut off or timed out */
     hg_tls_wipe(tls);
+    hg_tls_step_free(tls->step);
     hg_tls_hs_destroy(tls->hs);
     hg_tls_ctx_unref(tls->ctx);
     free(tls);

@@ -7,6 +7,7 @@
 #include "tls_hs.h"
 #include "tls_post.h"
 #include "tls_rec.h"
+#include "tls_step.h"
 
 /* Bounds on what a peer can make us do; beyond each the connection fails. */
 #define HG_TLS_HS_BYTES (64u * 1024u) /* received in the handshake */
@@ -43,7 +44,11 @@ struct hg_tls {
     uint8_t tx_secret[HG_TLS_SECRET_MAX], rx_secret[HG_TLS_SECRET_MAX]; /* TLS 1.3 */
     uint8_t ctl[HG_TLS_CTL_ROOM];                                       /* after hs's output */
     uint8_t ctl_len, ctl_off; /* bytes in ctl, and of them taken */
-    struct hg_tls_hs *hs;     /* owned; NULL once its output is taken */
+    struct hg_tls_hs *hs;     /* owned; NULL before the first record, while a step has it, and once
+                               * its output is taken */
+    struct hg_tls_step *step; /* owned: waits to be taken; NULL: none */
+    bool defer;               /* steps are carried out elsewhere */
+    bool step_out;            /* one is there now */
     struct hg_tls_ctx *ctx;   /* a reference */
     struct hg_tls_shard *shard;
     const char *suite, *version; /* static strings */
@@ -65,6 +70,11 @@ int hg_tls_refuse(struct hg_tls *tls, enum hg_tls_alert alert, const char *fmt, 
 int hg_tls_enter_failed(struct hg_tls *tls);
 /* Erases all keys; harmless before there are any. */
 void hg_tls_wipe(struct hg_tls *tls);
+
+/* ---- tls_conn.c ---- */
+
+/* A step in state HG_TLS_HANDSHAKE has run, its handshake is back in tls. 0 or -EPROTO. */
+int hg_tls_stepped(struct hg_tls *tls, struct hg_tls_step *step);
 
 /* ---- tls_data.c ---- */
 

@@ -49,6 +49,7 @@ int hg_tls_enter_failed(struct hg_tls *tls)
     tls->state = HG_TLS_FAILED;
     hg_tls_wipe(tls);
     tls->keyed = false;
+    hg_tls_step_free(hg_tls_step_take(tls));
     if (tls->hs != NULL)
         hg_tls_hs_shed(tls->hs);
     return -EPROTO;

@@ -255,6 +255,11 @@ int hg_tls_hs_create(struct hg_tls_ctx *ctx, struct hg_tls_counters *counters,
     return 0;
 }
 
+void hg_tls_hs_count_in(struct hg_tls_hs *hs, struct hg_tls_counters *counters)
+{
+    hs->peer.counters = counters;
+}
+
 void hg_tls_hs_shed(struct hg_tls_hs *hs)
 {
     SSL_free(hs->ssl); /* erases its own secrets; frees `in` and its reference to `out` */
@@ -459,7 +464,7 @@ uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type)
 {
     struct hg_tls_sizes sizes;
 
-    if (type != HG_TLS_TYPE_DATA)
+    if (hs == NULL || type != HG_TLS_TYPE_DATA)
         return HG_TLS_MAX_CIPHERTEXT;
     hg_tls_limit_sizes(&hs->limit, hs->ssl, &sizes);
     return sizes.rx_inner + HG_TLS_TAG;
@@ -467,7 +472,7 @@ uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type)
 
 bool hg_tls_hs_is_13(const struct hg_tls_hs *hs)
 {
-    return SSL_version(hs->ssl) == TLS1_3_VERSION;
+    return hs != NULL && SSL_version(hs->ssl) == TLS1_3_VERSION;
 }
 
 struct hg_tls_counters *hg_tls_hs_counters(const SSL *ssl)

@@ -27,6 +27,8 @@ struct hg_tls_traffic {
 /* ctx and counters outlive it. 0 or -ENOMEM. For a client the first flight is ready. */
 int hg_tls_hs_create(struct hg_tls_ctx *ctx, struct hg_tls_counters *counters,
                      struct hg_tls_hs **out);
+/* Events are counted there from now on; it outlives the handshake, or the next such call. */
+void hg_tls_hs_count_in(struct hg_tls_hs *hs, struct hg_tls_counters *counters);
 /* Wipes the secrets. NULL is allowed. */
 void hg_tls_hs_destroy(struct hg_tls_hs *hs);
 
@@ -40,7 +42,7 @@ int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);
 /* Before completion: what an alert of ours is protected with now (suite, tx, tx_seq, nonce_base).
  * False when it goes in the clear. Wipe out in either case. */
 bool hg_tls_hs_alert_keys(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);
-/* Bytes that the body of a record in the handshake may have. */
+/* Bytes that the body of a record in the handshake may have; hs NULL: the first record. */
 uint32_t hg_tls_hs_body_max(const struct hg_tls_hs *hs, uint8_t type);
 /* After completion: the alert to refuse the connection with all the same (sentence in
  * hg_tls_hs_why()), or 0. */
@@ -53,14 +55,14 @@ const char *hg_tls_hs_version(const struct hg_tls_hs *hs);
 const char *hg_tls_hs_peer_name(const struct hg_tls_hs *hs);
 const char *hg_tls_hs_why(const struct hg_tls_hs *hs);
 
-/* Frees all but the output; after it only pending, take and destroy may be called. */
+/* Frees all but the output; after it only peer_name, why, pending, take and destroy may be called. */
 void hg_tls_hs_shed(struct hg_tls_hs *hs);
 
 /* Output: bytes that wait, and taking up to cap of them. */
 uint32_t hg_tls_hs_pending(const struct hg_tls_hs *hs);
 uint32_t hg_tls_hs_take(struct hg_tls_hs *hs, uint8_t *dst, uint32_t cap);
 
-/* TLS 1.3 is agreed, or for a client possible. */
+/* TLS 1.3 is agreed, or for a client possible; hs NULL: the first record has not come. */
 bool hg_tls_hs_is_13(const struct hg_tls_hs *hs);
 bool hg_tls_hs_resumed(const struct hg_tls_hs *hs);
 /* The shard's counters and the record sizes, of the handshake that an SSL belongs to. */
