@@ -131,7 +131,6 @@ static const struct option options[] = {
     {"tls", "ticket-lifetime", TIME, AT(ticket_lifetime), "2h", HG_SEC(1),
      HG_SEC(HG_TLS_TICKET_LIFETIME_MAX),
      "resuming is possible so long after a full handshake; also for the test services"},
-    {"tls", "handshake-timeout", TIME, AT(handshake_timeout), "10s", HG_MS(100), HG_SEC(600), ""},
     {"tls", "min-version", CHOICE, AT(tls.min_version), "1.2", 0, 0,
      "1.2|1.3: oldest TLS version that sources may use"},
     {"tls", "max-version", CHOICE, AT(tls.max_version), "1.3", 0, 0, "1.2|1.3: newest"},
@@ -146,6 +145,19 @@ static const struct option options[] = {
      "required|asked|off: asked and off need [node] profile = test, and sessions of sources "
      "without "
      "one are refused all the same"},
+    {"tls", "client-hello-timeout", TIME, AT(client_hello_timeout), "5s", HG_MS(100), HG_SEC(600),
+     "a connection must have sent its whole ClientHello by then"},
+    {"tls", "handshake-timeout", TIME, AT(handshake_timeout), "10s", HG_MS(100), HG_SEC(600),
+     "a connection must have done its TLS handshake by then"},
+    {"tls", "handshakes-max", COUNT, AT(handshakes_max), "2048", 1, M,
+     "unfinished TLS handshakes per shard; then the oldest goes, if it is older than a second"},
+    {"tls", "handshakes-per-prefix", COUNT, AT(prefix_max), "1024", 0, M,
+     "of these from one /24 or IPv6 /64; 0: no limit"},
+    {"tls", "handshake-rate", COUNT, AT(handshake_rate), "0", 0, M,
+     "handshakes begun per shard and second, more are reset; 0: no limit"},
+    {"tls", "handshake-helpers", TEXT, AT(helpers), "auto", 0, 0,
+     "threads for public-key work; auto: one for each CPU without a shard, 4 at most; 0: the "
+     "shards do it between packets"},
     {"ingest", "port", COUNT, AT(listen), "1500", 1, 65535, "TCP port of the native protocol"},
     {"ingest", "connections", COUNT, AT(connections), "1024", 1, M, "connections per shard"},
     {"ingest", "volumes", COUNT, AT(volumes), "64", 1, 4096, "volumes per session"},
@@ -578,6 +590,7 @@ static uint64_t least_rx_bytes(const struct config *cfg)
 int config_check(struct config *cfg, struct hg_err *err)
 {
     int rc = netcfg_check(cfg, err);
+    uint64_t n;
 
     if (rc == 0)
         rc = check_tls(cfg, err);
@@ -586,6 +599,11 @@ int config_check(struct config *cfg, struct hg_err *err)
     if (cfg->mss != 0 && cfg->mss < MSS_LEAST)
         return hg_fail(err, -EINVAL, "[tcp] mss = %" PRIu64 ": 0, or from %u to 9176", cfg->mss,
                        MSS_LEAST);
+    if (strcmp(cfg->helpers, "auto") != 0 &&
+        (hg_units_count(cfg->helpers, &n) != 0 || n > CFG_HELPERS_MAX))
+        return hg_fail(err, -EINVAL,
+                       "[tls] handshake-helpers = %s: auto, or a number from 0 to %d, is allowed",
+                       cfg->helpers, CFG_HELPERS_MAX);
     if (cfg->credit + cfg->max_raw > cfg->buffers)
         return hg_fail(err, -EINVAL, "[ingest] credit + max-extent is more than buffers");
     if (cfg->rcv_mem == 0)

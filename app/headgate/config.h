@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#define CFG_HELPERS_MAX 32
 #define CFG_TEXT_MAX 256
 
 /* [port], [port1], ... */
@@ -70,8 +71,10 @@ struct config {
     uint64_t key_update_after; /* records; 0: TLS decides */
     uint64_t tickets;          /* 0: none */
     hg_ns ticket_lifetime;
-    hg_ns handshake_timeout;
     struct config_tls tls;
+    hg_ns client_hello_timeout, handshake_timeout;
+    char helpers[CFG_TEXT_MAX]; /* a number up to CFG_HELPERS_MAX, or "auto" */
+    uint64_t handshakes_max, prefix_max, handshake_rate;
     /* [ingest] */
     uint64_t listen, connections, volumes, requests, max_raw, credit, buffers;
     hg_ns hello_timeout, frame_timeout, idle, write_timeout, no_space_retry;

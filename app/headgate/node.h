@@ -4,8 +4,12 @@
 #define HG_APP_NODE_H
 
 #include "config.h"
+#include <headgate/helpers.h>
 #include <headgate/shard.h>
 #include <jansson.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -25,6 +29,17 @@ struct node_port {
     struct rte_mempool *rx_pool[HG_STORE_SHARDS_MAX]; /* of each queue; outlive the port */
 };
 
+/* Threads that carry out handshake steps. */
+struct node_helpers {
+    struct hg_helpers *pool; /* NULL: none, the shards do it */
+    cpu_set_t cpus;          /* before helpers_stage(): of the process; then those they run on */
+    pthread_t thread[CFG_HELPERS_MAX];
+    void *stack[CFG_HELPERS_MAX];
+    unsigned n; /* threads alive */
+    sem_t work; /* posted when one shall look */
+    atomic_bool stop;
+};
+
 struct node {
     struct config cfg;
     const char *argv0;
@@ -36,6 +51,7 @@ struct node {
     struct node_tls tls;
     struct node_tls tls_old[NODE_TLS_OLD]; /* that streams from before a reload may still use; the
                                             * newest first */
+    struct node_helpers helpers;
     struct hg_shard *shards[HG_STORE_SHARDS_MAX];
     unsigned n_shards;
     atomic_bool stop; /* shard threads leave their loops */
@@ -82,6 +98,13 @@ int ports_open(struct node *node, struct hg_err *err);
 void ports_stop(struct node *node);
 void ports_close(struct node *node);
 uint64_t ports_memory(const struct config *cfg, unsigned n);
+
+/* helpers.c: helpers_see_cpus() before EAL binds this thread. helpers_stop() ends the threads, so that the
+ * shards can go, helpers_undo() the rest. */
+void helpers_see_cpus(struct node *node);
+int helpers_stage(struct node *node, struct hg_err *err);
+void helpers_stop(struct node *node);
+void helpers_undo(struct node *node);
 
 /* run.c: shard threads, signals, the control socket. Returns when stopped by a signal. */
 void node_launch(struct node *node);

@@ -94,6 +94,21 @@ static struct hg_counter_set table_set(struct hg_shard *shard, uint64_t value[EX
     return (struct hg_counter_set){"tcp_table", desc, value, HG_ARRAY_LEN(desc)};
 }
 
+static struct hg_counter_set handshakes_set(struct hg_shard *shard, uint64_t value[EXTRA_MAX])
+{
+    static const struct hg_counter_desc desc[] = {
+        {"open", "TLS connections whose peer is not known yet, now"},
+        {"max", "bound of these ([tls] handshakes-max)"},
+        {"out", "handshake steps with the helpers now"},
+    };
+    struct hg_shard_handshakes h = hg_shard_handshakes(shard);
+
+    value[0] = h.open;
+    value[1] = h.max;
+    value[2] = h.out;
+    return (struct hg_counter_set){"handshakes", desc, value, HG_ARRAY_LEN(desc)};
+}
+
 static json_t *port_stats(const struct node_port *p, const char *section, json_t *help)
 {
     struct hg_port_hw_stats hw = {0};
@@ -122,12 +137,13 @@ static json_t *port_stats(const struct node_port *p, const char *section, json_t
 static json_t *shard_stats(struct hg_shard *shard, json_t *help)
 {
     struct hg_counter_set sets[SETS_MAX];
-    uint64_t buffers[EXTRA_MAX], table[EXTRA_MAX];
-    unsigned n = hg_shard_counter_sets(shard, sets, SETS_MAX - 2);
+    uint64_t buffers[EXTRA_MAX], table[EXTRA_MAX], handshakes[EXTRA_MAX];
+    unsigned n = hg_shard_counter_sets(shard, sets, SETS_MAX - 3);
     json_t *areas = json_object();
 
     sets[n++] = buffers_set(shard, buffers);
     sets[n++] = table_set(shard, table);
+    sets[n++] = handshakes_set(shard, handshakes);
     for (unsigned i = 0; i < n; i++) {
         add_set(areas, &sets[i]);
         add_help(help, &sets[i]);

@@ -307,6 +307,11 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .arena_bytes = cfg->buffers,
         .conns_max = (uint32_t)cfg->connections,
         .listen_port = (uint16_t)cfg->listen,
+        .helpers = node->helpers.pool,
+        .handshakes_max = (uint32_t)cfg->handshakes_max,
+        .prefix_max = (uint32_t)cfg->prefix_max,
+        .handshake_rate = (uint32_t)cfg->handshake_rate,
+        .client_hello_timeout = cfg->client_hello_timeout,
         .handshake_timeout = cfg->handshake_timeout,
     };
     if (cfg->test_services)
@@ -319,6 +324,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
 static void undo_shards(struct node *node)
 {
     ports_stop(node);
+    helpers_stop(node);
     for (unsigned i = 0; i < node->n_shards; i++) {
         hg_shard_destroy(node->shards[i]);
         node->shards[i] = NULL;
@@ -392,6 +398,7 @@ static const struct stage {
     {"tls", stage_tls, undo_tls},
     {"eal", stage_eal, undo_eal},
     {"ports", ports_open, ports_close},
+    {"helpers", helpers_stage, helpers_undo},
     {"shards", stage_shards, undo_shards},
     {"control", stage_control, undo_control},
 };
@@ -405,6 +412,7 @@ static void undo_from(struct node *node, unsigned n)
 int node_start(struct node *node, struct hg_err *err)
 {
     node->started = clock_now();
+    helpers_see_cpus(node);
     for (unsigned i = 0; i < HG_ARRAY_LEN(stages); i++) {
         int rc = stages[i].start(node, err);
 

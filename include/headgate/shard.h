@@ -20,6 +20,7 @@
 #include <headgate/tls.h>
 
 struct hg_shard;
+struct hg_helpers;
 
 /* The services for tests; all zero: none. */
 struct hg_shard_test {
@@ -58,9 +59,16 @@ struct hg_shard_cfg {
     uint32_t conns_max;          /* connections with TLS state [1024] */
     uint32_t tx_mbufs;           /* [8192] buffers for records on their way out */
     uint16_t listen_port;        /* native protocol [1500] */
-    hg_ns handshake_timeout;     /* [10 s] */
-    hg_ns linger;                /* wait for the peer's FIN after ours [5 s] */
-    hg_ns settle;                /* hg_shard_destroy() waits for devices at most [1 s] */
+    struct hg_helpers *helpers; /* carry out handshake steps, and outlive the shard; NULL: the shard
+                                  * does, a step a turn at most, and less while data moves */
+    uint32_t handshakes_max;    /* TLS connections whose peer is not known yet; they have places of
+                                  * their own beside conns_max [2048] */
+    uint32_t prefix_max;        /* of these, from one /24 or IPv6 /64; 0: no such limit */
+    uint32_t handshake_rate;    /* handshakes begun a second; 0: no limit */
+    hg_ns client_hello_timeout; /* from the TCP connection to the whole ClientHello [5 s] */
+    hg_ns handshake_timeout;    /* from the TCP connection to the end of the TLS handshake [10 s] */
+    hg_ns linger;               /* wait for the peer's FIN after ours [5 s] */
+    hg_ns settle;               /* hg_shard_destroy() waits for devices at most [1 s] */
 };
 
 int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard **out,
@@ -113,6 +121,13 @@ unsigned hg_shard_id(const struct hg_shard *shard);
     X(idle_ns, "nanoseconds in turns that found none")                                             \
     X(conns, "connections accepted")                                                               \
     X(conns_refused, "connections refused because the table was full")                             \
+    X(handshakes_full, "connections refused because too many handshakes were unfinished, all new") \
+    X(handshakes_evicted, "unfinished handshakes ended for a newer one, the oldest first")         \
+    X(handshakes_prefix, "connections refused because their /24 or /64 has too many unfinished")   \
+    X(handshakes_rate, "connections refused because more handshakes began than [tls] allows")      \
+    X(handshakes_waited, "turns in which handshakes waited for helpers with their hands full")     \
+    X(handshakes_yielded, "turns in which a handshake waited because data moved")                  \
+    X(hello_timeouts, "connections without a whole ClientHello in time")                           \
     X(conns_closed, "connections ended in any way")                                                \
     X(no_source, "native sessions refused because the client showed no certificate")               \
     X(handshake_timeouts, "TLS handshakes that took too long")                                     \
@@ -132,6 +147,14 @@ struct hg_shard_counters {
  * tls_batch, ingest, store, test; returns how many (<= max). Any thread; figures may be a moment old. */
 unsigned hg_shard_counter_sets(const struct hg_shard *shard, struct hg_counter_set *sets,
                                unsigned max);
+
+/* Connections whose peer is not known yet. Any thread; figures may be a moment old. */
+struct hg_shard_handshakes {
+    uint32_t open; /* now */
+    uint32_t max;  /* bound of open */
+    uint32_t out;  /* steps with the helpers now */
+};
+struct hg_shard_handshakes hg_shard_handshakes(const struct hg_shard *shard);
 
 /* Adds to the busy or idle time; called by the thread that runs the turns. */
 void hg_shard_account(struct hg_shard *shard, unsigned work, hg_ns took);

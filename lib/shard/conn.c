@@ -16,6 +16,26 @@ void conn_log(struct hg_conn *c, enum hg_log_level level, const char *what, cons
 
 /* ---- life ---- */
 
+/* Strangers have places of their own in the table, which sessions do not take. */
+static bool sessions_full(const struct hg_shard *sh)
+{
+    return sh->n_conns - sh->hs.n_open >= sh->cfg.conns_max + sh->cfg.test.svc.conns_max;
+}
+
+/* TLS of a connection just accepted. False: refused, or no memory. */
+static bool tls_begin(struct hg_conn *c)
+{
+    if (!handshakes_enter(c))
+        return false;
+    if (hg_tls_create(*c->listener->tls, c->shard->tls, &c->tls) != 0) {
+        conn_log(c, HG_LOG_ERR, "no memory for TLS", "");
+        return false;
+    }
+    if (c->shard->cfg.helpers != NULL)
+        hg_tls_defer(c->tls);
+    return true;
+}
+
 struct hg_conn *conn_accept(struct hg_shard *sh, struct hg_tcp_conn *tcp,
                             const struct listener *listener)
 {
@@ -23,7 +43,7 @@ struct hg_conn *conn_accept(struct hg_shard *sh, struct hg_tcp_conn *tcp,
     const struct hg_flow *flow = hg_tcp_conn_flow(tcp);
     char ip[HG_IP_STRLEN];
 
-    if (c == NULL || sh->draining) {
+    if (c == NULL || sh->draining || sessions_full(sh)) {
         sh->count.conns_refused++;
         hg_tcp_abort(tcp);
         hg_tcp_release(tcp);
@@ -39,14 +59,12 @@ struct hg_conn *conn_accept(struct hg_shard *sh, struct hg_tcp_conn *tcp,
     snprintf(c->peer, sizeof c->peer, "%s:%u", hg_ip_str(&flow->remote, ip), flow->rport);
     sh->n_conns++;
     sh->count.conns++;
-    if (listener->tls != NULL && hg_tls_create(*listener->tls, sh->tls, &c->tls) != 0) {
-        conn_log(c, HG_LOG_ERR, "no memory for TLS", "");
+    if (listener->tls != NULL && !tls_begin(c)) {
         hg_tcp_abort(tcp);
         conn_free(c);
         return NULL;
     }
     hg_tcp_set_user(tcp, c);
-    hg_wheel_arm(&sh->wheel, &c->timer, sh->now + sh->cfg.handshake_timeout);
     if (c->tls == NULL)
         conn_begin(c);
     return c;
@@ -56,6 +74,7 @@ void conn_begin(struct hg_conn *c)
 {
     struct hg_shard *sh = c->shard;
 
+    handshakes_leave(c);
     c->svc = c->ops->begin(c, sh->now);
     if (c->svc == NULL) {
         conn_close(c);
@@ -82,8 +101,7 @@ void conn_free(struct hg_conn *c)
     hg_wheel_stop(&sh->wheel, &c->timer);
     if (c->queued)
         TAILQ_REMOVE(&sh->run, c, link);
-    if (c->handshake_queued)
-        TAILQ_REMOVE(&sh->handshakes, c, link);
+    handshakes_leave(c);
     conn_stash_drop(c);
     service_close(c);
     hg_tls_destroy(c->tls);
@@ -96,11 +114,11 @@ void conn_free(struct hg_conn *c)
 
 void conn_queue(struct hg_conn *c)
 {
-    if (c->queued || c->handshake_queued)
+    if (c->queued || c->handshake_queued || c->job != NULL)
         return;
     if (c->state == C_HANDSHAKE) {
         c->handshake_queued = true;
-        TAILQ_INSERT_TAIL(&c->shard->handshakes, c, link);
+        TAILQ_INSERT_TAIL(&c->shard->hs.queue, c, link);
     } else {
         c->queued = true;
         TAILQ_INSERT_TAIL(&c->shard->run, c, link);
@@ -112,6 +130,7 @@ void conn_close(struct hg_conn *c)
     if (c->state == C_CLOSING)
         return;
     c->state = C_CLOSING;
+    handshakes_detach(c);
     c->close_by = c->shard->now + LINGERS_MAX * c->shard->cfg.linger;
     conn_stash_drop(c);
     service_close(c);
@@ -169,9 +188,7 @@ void conn_timeout(struct hg_conn *c)
         return;
     }
     if (c->state == C_HANDSHAKE) {
-        c->shard->count.handshake_timeouts++;
-        conn_log(c, HG_LOG_WARN, "TLS handshake took too long", "");
-        conn_close(c);
+        handshakes_timeout(c);
         return;
     }
     if (linger_on(c)) {

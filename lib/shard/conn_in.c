@@ -3,7 +3,7 @@
 #include "shard_priv.h"
 #include <rte_prefetch.h>
 
-static void conn_tls_failed(struct hg_conn *c)
+void conn_tls_failed(struct hg_conn *c)
 {
     conn_log(c, HG_LOG_WARN, "TLS", hg_tls_error(c->tls));
     conn_close(c);
@@ -11,7 +11,7 @@ static void conn_tls_failed(struct hg_conn *c)
 
 /* The peer's FIN before close_notify is a cut: nothing may be concluded from it (RFC 8446 6.1). In
  * order, the service may still have something to say. */
-static void conn_eof(struct hg_conn *c)
+void conn_eof(struct hg_conn *c)
 {
     bool in_order = c->tls == NULL || hg_tls_state(c->tls) == HG_TLS_PEER_CLOSED;
 
@@ -21,38 +21,6 @@ static void conn_eof(struct hg_conn *c)
         conn_flush(c);
     else
         conn_close(c);
-}
-
-/* One handshake record; invariant 4. */
-void conn_handshake(struct hg_conn *c)
-{
-    struct hg_shard *sh = c->shard;
-    struct hg_iov iov[PEEK_IOV];
-    struct hg_iov dst = {.len = HG_TLS_MAX_RECORD};
-    struct hg_tls_opened res = {0};
-    unsigned n = hg_tcp_peek(c->tcp, iov, PEEK_IOV);
-    int rc;
-
-    if (sh->n_record_free == 0) {
-        sh->count.no_record_buffer++;
-        conn_queue(c);
-        return;
-    }
-    dst.base = sh->record_free[sh->n_record_free - 1];
-    rc = hg_tls_open(c->tls, iov, n, &dst, &res);
-    hg_tcp_consume(c->tcp, res.consumed);
-    sh->count.handshake_steps++;
-    if (rc != 0) {
-        conn_tls_failed(c);
-        return;
-    }
-    conn_flush(c);
-    if (hg_tls_state(c->tls) == HG_TLS_OPEN)
-        conn_begin(c);
-    else if (res.consumed != 0)
-        conn_queue(c);
-    else if (c->eof)
-        conn_eof(c);
 }
 
 void conn_stash_drop(struct hg_conn *c)

@@ -12,14 +12,22 @@ static void send_mbuf(struct hg_conn *c, struct rte_mbuf *m)
     }
 }
 
+/* Peers that let the node's answers to their hellos lie cannot keep sources from acknowledgements. */
+static bool leaves_half(const struct rte_mempool *pool)
+{
+    return rte_mempool_avail_count(pool) > pool->size / 2;
+}
+
 static struct rte_mbuf *tx_mbuf(struct hg_conn *c)
 {
     struct hg_shard *sh = c->shard;
-    struct rte_mbuf *m;
+    struct rte_mempool *pool = c->ops == &service_ingest ? sh->tx_pool : sh->test_pool;
+    struct rte_mbuf *m = NULL;
 
     if (hg_tcp_send_space(c->tcp) < RTE_MBUF_DEFAULT_DATAROOM)
         return NULL; /* HG_TCP_EV_WRITABLE follows */
-    m = rte_pktmbuf_alloc(c->ops == &service_ingest ? sh->tx_pool : sh->test_pool);
+    if (c->state != C_HANDSHAKE || leaves_half(pool))
+        m = rte_pktmbuf_alloc(pool);
     if (m == NULL) {
         sh->count.tx_no_mbuf++;
         conn_queue(c);

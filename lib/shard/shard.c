@@ -37,23 +37,6 @@ static unsigned poll_events(struct hg_shard *sh)
     return n;
 }
 
-static unsigned run_handshakes(struct hg_shard *sh)
-{
-    unsigned n = 0;
-    struct hg_conn *c;
-
-    while (n < HANDSHAKES_PER_TURN && (c = TAILQ_FIRST(&sh->handshakes)) != NULL) {
-        TAILQ_REMOVE(&sh->handshakes, c, link);
-        c->handshake_queued = false;
-        if (c->state == C_HANDSHAKE)
-            conn_handshake(c);
-        else
-            conn_queue(c);
-        n++;
-    }
-    return n;
-}
-
 /* What the connections cost so far: a short turn keeps acknowledgements and the cleaner quick. */
 static uint64_t bytes_done(const struct hg_shard *sh)
 {
@@ -113,8 +96,8 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
     work += nets_input(sh);
     work += strays_poll(sh);
     work += poll_events(sh);
-    work += run_handshakes(sh);
     work += run_conns(sh);
+    work += handshakes_run(sh);
     work += hg_store_poll(sh->store, now);
     hg_ingest_poll(sh->ingest, now);
     work += run_ready(sh);
@@ -133,7 +116,7 @@ unsigned hg_shard_turn(struct hg_shard *sh, hg_ns now)
 hg_ns hg_shard_next(const struct hg_shard *sh)
 {
     const hg_ns at[] = {hg_tcp_next(sh->tcp), hg_store_next(sh->store), hg_ingest_next(sh->ingest),
-                        hg_wheel_next(&sh->wheel)};
+                        hg_wheel_next(&sh->wheel), TAILQ_EMPTY(&sh->hs.queue) ? 0 : sh->now};
     hg_ns next = 0;
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(at); i++)
@@ -222,6 +205,15 @@ unsigned hg_shard_counter_sets(const struct hg_shard *sh, struct hg_counter_set 
     if (sh->test != NULL && n < max)
         sets[n++] = hg_testsvc_counter_set(sh->test);
     return n;
+}
+
+struct hg_shard_handshakes hg_shard_handshakes(const struct hg_shard *sh)
+{
+    return (struct hg_shard_handshakes){
+        .open = sh->hs.n_open,
+        .max = sh->cfg.handshakes_max,
+        .out = HG_HELPER_STEPS - sh->hs.n_idle,
+    };
 }
 
 void hg_shard_account(struct hg_shard *sh, unsigned work, hg_ns took)

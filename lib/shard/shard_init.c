@@ -26,6 +26,10 @@ static void defaults(struct hg_shard_cfg *c)
         c->tx_mbufs = 8 * c->conns_max;
     if (c->listen_port == 0)
         c->listen_port = HG_PROTO_PORT;
+    if (c->handshakes_max == 0)
+        c->handshakes_max = 2048;
+    if (c->client_hello_timeout == 0)
+        c->client_hello_timeout = HG_SEC(5);
     if (c->handshake_timeout == 0)
         c->handshake_timeout = HG_SEC(10);
     if (c->linger == 0)
@@ -37,7 +41,7 @@ static void defaults(struct hg_shard_cfg *c)
     if (c->tcp.snd_buf == 0)
         c->tcp.snd_buf = 16384;
     if (c->tcp.conns_max == 0)
-        c->tcp.conns_max = 2 * (c->conns_max + c->test.svc.conns_max);
+        c->tcp.conns_max = 2 * (c->conns_max + c->test.svc.conns_max) + c->handshakes_max;
     if (c->ingest.write_timeout == 0)
         c->ingest.write_timeout = HG_SEC(30);
     if (c->ingest.sessions_max == 0)
@@ -88,7 +92,9 @@ static int make_buffers(struct hg_shard *sh, struct hg_err *err)
         rte_malloc_socket("hg_arena", sh->arena_len, HG_ARENA_MAX_BLOCK, sh->cfg.socket);
     sh->record_mem = rte_malloc_socket("hg_records", (size_t)RECORD_BUFFERS * RECORD_ROOM,
                                        RTE_CACHE_LINE_SIZE, sh->cfg.socket);
-    sh->table_max = sh->cfg.conns_max + sh->cfg.test.svc.conns_max;
+    /* Those that are on their way out because of a newer one keep their place for a turn. */
+    sh->table_max =
+        sh->cfg.conns_max + sh->cfg.test.svc.conns_max + sh->cfg.handshakes_max + EVENTS_PER_TURN;
     sh->conns = calloc(sh->table_max, sizeof *sh->conns);
     if (sh->arena_mem == NULL || sh->record_mem == NULL || sh->conns == NULL ||
         hg_arena_create(sh->arena_mem, sh->arena_len, &sh->arena) != 0)
@@ -218,7 +224,8 @@ int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard *
     defaults(&sh->cfg);
     TAILQ_INIT(&sh->free_conns);
     TAILQ_INIT(&sh->run);
-    TAILQ_INIT(&sh->handshakes);
+    TAILQ_INIT(&sh->hs.queue);
+    TAILQ_INIT(&sh->hs.open);
     hg_wheel_init(&sh->wheel, now);
     rc = check_tls(cfg, err);
     if (rc != 0) {
@@ -230,6 +237,8 @@ int hg_shard_create(const struct hg_shard_cfg *cfg, hg_ns now, struct hg_shard *
     rc = make_pools(sh, err);
     if (rc == 0)
         rc = make_buffers(sh, err);
+    if (rc == 0)
+        rc = handshakes_create(sh, err);
     if (rc == 0)
         rc = make_stack(sh, now, err);
     if (rc == 0)
@@ -268,6 +277,7 @@ void hg_shard_destroy(struct hg_shard *sh)
     for (uint32_t i = 0; sh->ingest != NULL && i < sh->table_max; i++)
         if (sh->conns[i].in_use)
             conn_free(&sh->conns[i]);
+    handshakes_destroy(sh);
     if (sh->store != NULL) {
         settle_store(sh);
         hg_ingest_destroy(sh->ingest);

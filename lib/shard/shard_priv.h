@@ -13,7 +13,7 @@
  *     (stash) and opens nothing more until it is empty. So nothing decrypted is ever lost or copied
  *     twice. Plain bytes stay in their packets until the service has taken them.
  *  3. A shard has RECORD_BUFFERS of them; when none is free nothing is opened, TCP windows close.
- *  4. Public-key work happens only in run_handshakes(), HANDSHAKES_PER_TURN a turn.
+ *  4. Public-key work happens only in handshakes_run(), or on helpers (handshakes.c).
  *  5. Alerts and ERROR are flushed before FIN, which waits for room for them; after our FIN input is read and thrown away until
  *     the peer's FIN or `linger`, which begins anew while the peer acknowledges (to a bound), so that
  *     a reset does not destroy what the peer has not read yet.
@@ -27,6 +27,7 @@
 #define HG_LIB_SHARD_SHARD_PRIV_H
 
 #include "service.h"
+#include <headgate/helpers.h>
 #include <headgate/log.h>
 #include <headgate/shard.h>
 #include <headgate/wheel.h>
@@ -40,8 +41,7 @@
 #define BYTES_PER_TURN                                                                             \
     (256u << 10)              /* opened and inflated, before RX, store and timers come again */
 #define FLUSH_MAX (64u << 10) /* sent for one connection before others have their turn */
-#define HANDSHAKES_PER_TURN 1
-#define TEST_MBUFS 8191 /* output of the test services; see pattern.h before making it more */
+#define TEST_MBUFS 8191       /* output of the test services; see pattern.h before making it more */
 #define CALLS_PER_TURN 16
 #define RECORD_BUFFERS 256
 #define RECORD_ROOM ((HG_TLS_MAX_RECORD + 63u) & ~63u) /* whole cache lines */
@@ -69,7 +69,8 @@ struct listener {
 };
 
 struct hg_conn {
-    TAILQ_ENTRY(hg_conn) link; /* run queue, handshake queue or free list */
+    TAILQ_ENTRY(hg_conn) link;      /* run queue, handshake queue or free list */
+    TAILQ_ENTRY(hg_conn) open_link; /* handshakes.open */
     struct hg_shard *shard;
     struct hg_tcp_conn *tcp;
     struct hg_tls *tls; /* NULL: plain */
@@ -80,8 +81,13 @@ struct hg_conn {
     uint32_t record_size; /* of the next record, 0: not known yet */
     enum conn_state state;
     bool in_use, queued, handshake_queued, eof;
-    hg_ns close_by; /* the end of C_CLOSING, whatever the peer does */
-    bool talks;     /* the service had more to say than FLUSH_MAX */
+    bool open;                 /* in handshakes.open */
+    bool admitted;             /* its first record was taken in */
+    int32_t prefix;            /* its place in handshakes.in_prefix, -1: none */
+    struct hg_helper_job *job; /* of the step that is out; NULL: none */
+    hg_ns accepted_at;         /* with TLS */
+    hg_ns close_by;            /* the end of C_CLOSING, whatever the peer does */
+    bool talks;                /* the service had more to say than FLUSH_MAX */
     const struct listener *listener;
     struct hg_timer timer; /* handshake or linger deadline, or the service's next look */
     uint64_t acked;        /* payload bytes the peer had acknowledged at acked_at */
@@ -90,6 +96,23 @@ struct hg_conn {
 };
 
 TAILQ_HEAD(conn_queue, hg_conn);
+
+/* handshakes.c has the invariants. */
+struct handshakes {
+    struct conn_queue queue; /* want a step, in turn */
+    struct conn_queue open;  /* not authenticated yet, the oldest first; by open_link */
+    uint32_t n_open;         /* at most cfg.handshakes_max */
+    struct hg_helper_job jobs[HG_HELPER_STEPS];
+    struct hg_helper_job *idle[HG_HELPER_STEPS];
+    unsigned n_idle;
+    double tokens; /* handshakes that may begin, at tokens_at; at most cfg.handshake_rate */
+    hg_ns tokens_at;
+    struct rte_hash *prefixes; /* NULL: not limited */
+    uint32_t *in_prefix;       /* members of `open`, by a prefix's place in the table */
+    hg_ns step_at;             /* a step was run in the turn before, which began then; 0: none */
+    hg_ns not_before;          /* while data moves the next step waits until then */
+    uint64_t moved_before;     /* shard.moved at the last look */
+};
 
 struct hg_shard {
     struct hg_shard_cfg cfg;
@@ -116,7 +139,8 @@ struct hg_shard {
     struct hg_shard *peers[HG_STORE_SHARDS_MAX];
     unsigned n_peers;
     struct hg_conn *conns;
-    struct conn_queue free_conns, run, handshakes;
+    struct conn_queue free_conns, run;
+    struct handshakes hs;
     struct hg_wheel wheel;
     uint32_t n_conns;
     uint8_t *record_mem;
@@ -142,6 +166,22 @@ void conn_drain(struct hg_conn *c);
 void conn_free(struct hg_conn *c);
 void conn_log(struct hg_conn *c, enum hg_log_level level, const char *what, const char *why);
 
+/* handshakes.c */
+/* What was made before a failure is the caller's to destroy. */
+int handshakes_create(struct hg_shard *sh, struct hg_err *err);
+/* After the connections, and when no helper runs a step any more. */
+void handshakes_destroy(struct hg_shard *sh);
+/* A connection over TLS was accepted. False: refused, and counted. */
+bool handshakes_enter(struct hg_conn *c);
+/* Its service begins, or it is being freed. */
+void handshakes_leave(struct hg_conn *c);
+/* It closes: what is out for it comes back in vain. */
+void handshakes_detach(struct hg_conn *c);
+/* The deadline of a connection in C_HANDSHAKE. */
+void handshakes_timeout(struct hg_conn *c);
+/* Results and steps of one turn; returns how many. */
+unsigned handshakes_run(struct hg_shard *sh);
+
 /* conn_out.c */
 /* Sends what TLS and the service have to say; closes when the service has said all. */
 void conn_flush(struct hg_conn *c);
@@ -151,8 +191,10 @@ void conn_flush(struct hg_conn *c);
 bool conn_run(struct hg_conn *c);
 /* It runs next, or is NULL: fetches its state and its next record while another one is opened. */
 void conn_prefetch(const struct hg_conn *c);
-/* One step of the handshake. */
-void conn_handshake(struct hg_conn *c);
+/* TLS refuses the peer, or the other way round. */
+void conn_tls_failed(struct hg_conn *c);
+/* All was read up to the peer's FIN. */
+void conn_eof(struct hg_conn *c);
 /* Lets go of plaintext that the service has not taken. */
 void conn_stash_drop(struct hg_conn *c);
 

@@ -34,6 +34,7 @@ HEADER_ROOM = {
     "counter": "lib/base",
     "endian": "lib/base",
     "export": "app/headgate",
+    "helpers": "lib/shard",
     "impair": "drivers/port",
     "log": "lib/base",
     "proto": "lib/ingest",
