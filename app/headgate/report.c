@@ -100,12 +100,14 @@ static struct hg_counter_set handshakes_set(struct hg_shard *shard, uint64_t val
         {"open", "TLS connections whose peer is not known yet, now"},
         {"max", "bound of these ([tls] handshakes-max)"},
         {"out", "handshake steps with the helpers now"},
+        {"bytes_max", "bound of the memory that connections whose peer is not known hold, bytes"},
     };
     struct hg_shard_handshakes h = hg_shard_handshakes(shard);
 
     value[0] = h.open;
     value[1] = h.max;
     value[2] = h.out;
+    value[3] = (uint64_t)h.max * HG_TLS_STRANGER_BYTES;
     return (struct hg_counter_set){"handshakes", desc, value, HG_ARRAY_LEN(desc)};
 }
 

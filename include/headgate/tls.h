@@ -41,6 +41,9 @@ enum hg_tls_client_cert {
 #define HG_TLS_TICKET_LIFETIME_MAX 604800u /* seconds, RFC 8446 4.6.1 */
 #define HG_TLS_NAME_MAX 128u               /* bytes of a source's name, NUL included */
 #define HG_TLS_CERTS_MAX 16u               /* certificates of our own in a context */
+/* A server's connection holds at most so much until its peer is authenticated, OpenSSL's objects
+ * included; while a step runs, three times as much. */
+#define HG_TLS_STRANGER_BYTES (64u * 1024u)
 
 struct hg_tls_cfg {
     enum hg_tls_role role;

@@ -63,8 +63,8 @@ void nets_emit(void *arg, struct rte_mbuf *m, const struct hg_tx *tx, hg_ns now)
     struct hg_shard *sh = arg;
     struct hg_net *net = net_of(sh, &tx->flow->local);
 
-    if (net == NULL) {
-        sh->count.tx_no_port++;
+    if (net == NULL || sh->gone) {
+        sh->count.tx_no_port += net == NULL;
         rte_pktmbuf_free(m);
         return;
     }

@@ -274,6 +274,7 @@ void hg_shard_destroy(struct hg_shard *sh)
 {
     if (sh == NULL)
         return;
+    sh->gone = true;
     for (uint32_t i = 0; sh->ingest != NULL && i < sh->table_max; i++)
         if (sh->conns[i].in_use)
             conn_free(&sh->conns[i]);

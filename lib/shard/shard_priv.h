@@ -148,6 +148,7 @@ struct hg_shard {
     unsigned n_record_free;
     uint64_t moved; /* bytes given to services and sent for them */
     bool draining;
+    bool gone; /* being destroyed: the ports may be closed, so nothing is sent */
     struct hg_log_limit log_limit;
 };
 

@@ -23,11 +23,10 @@
  */
 #include "tls_conn.h"
 #include "tls_ctx.h"
+#include "tls_mem.h"
 #include "tls_shard.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <rte_prefetch.h>
 #include <string.h>
 
@@ -177,6 +176,11 @@ static int step(struct hg_tls *tls, struct hg_tls_cur record, uint32_t len)
     return hg_tls_step_put(tls, hg_tls_step_take(tls));
 }
 
+static uint32_t bytes_max(const struct hg_tls *tls)
+{
+    return tls->answered ? HG_TLS_HS_BYTES : HG_TLS_HELLO_BYTES;
+}
+
 static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned n,
                           struct hg_tls_opened *res)
 {
@@ -202,12 +206,11 @@ static int open_handshake(struct hg_tls *tls, const struct hg_iov *in, unsigned 
                              "a handshake record of %u bytes is longer than was agreed", cut.len);
     }
     len = HG_TLS_RECORD_HEADER + cut.len;
-    if (tls->hs_bytes + len > HG_TLS_HS_BYTES || tls->hs_records >= HG_TLS_HS_RECORDS)
+    if (tls->hs_bytes + len > bytes_max(tls) || tls->hs_records >= HG_TLS_HS_RECORDS)
         return hg_tls_refuse(
             tls, HG_TLS_AL_ILLEGAL_PARAMETER,
-            "the peer's handshake exceeds %u bytes or %u records: is its certificate "
-            "chain overlong?",
-            HG_TLS_HS_BYTES, HG_TLS_HS_RECORDS);
+            "the peer's %s exceeds %u bytes or %u records: is its certificate chain overlong?",
+            tls->answered ? "handshake" : "first message", bytes_max(tls), HG_TLS_HS_RECORDS);
     if (rc == 0)
         return 0;
     rc = refuse_form(tls, &cut);
@@ -234,13 +237,12 @@ static void discard(const struct hg_iov *in, unsigned n, struct hg_tls_opened *r
 
 int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_tls **out)
 {
-    struct hg_tls *tls = aligned_alloc(alignof(struct hg_tls), sizeof *tls);
+    struct hg_tls *tls = hg_tls_alloc(sizeof *tls);
     int rc = 0;
 
     *out = NULL;
     if (tls == NULL)
         return -ENOMEM;
-    memset(tls, 0, sizeof *tls);
     tls->state = HG_TLS_HANDSHAKE;
     tls->max_fragment = ctx->max_fragment;
     tls->suite = tls->version = "";
@@ -250,7 +252,7 @@ int hg_tls_create(struct hg_tls_ctx *ctx, struct hg_tls_shard *shard, struct hg_
         rc = hg_tls_hs_create(ctx, &shard->counters, &tls->hs);
     if (rc != 0) {
         hg_tls_ctx_unref(ctx);
-        free(tls);
+        hg_tls_free(tls, sizeof *tls);
         return rc;
     }
     *out = tls;
@@ -267,7 +269,7 @@ void hg_tls_destroy(struct hg_tls *tls)
     hg_tls_step_free(tls->step);
     hg_tls_hs_destroy(tls->hs);
     hg_tls_ctx_unref(tls->ctx);
-    free(tls);
+    hg_tls_free(tls, sizeof *tls);
 }
 
 enum hg_tls_state hg_tls_state(const struct hg_tls *tls)
@@ -433,6 +435,7 @@ uint32_t hg_tls_take(struct hg_tls *tls, uint8_t *dst, uint32_t cap)
 
     if (tls->hs != NULL) {
         done = hg_tls_hs_take(tls->hs, dst, cap);
+        tls->answered |= done != 0;
         if (hg_tls_hs_pending(tls->hs) != 0)
             return done;
         if (tls->state != HG_TLS_HANDSHAKE)

@@ -10,9 +10,10 @@
 #include "tls_step.h"
 
 /* Bounds on what a peer can make us do; beyond each the connection fails. */
-#define HG_TLS_HS_BYTES (64u * 1024u) /* received in the handshake */
-#define HG_TLS_HS_RECORDS 128u        /* received in the handshake */
-#define HG_TLS_IDLE_RECORDS 32u       /* in a row without application data */
+#define HG_TLS_HELLO_BYTES (10u * 1024u) /* received before our first answer */
+#define HG_TLS_HS_BYTES (26u * 1024u)    /* received in the handshake */
+#define HG_TLS_HS_RECORDS 128u           /* received in the handshake */
+#define HG_TLS_IDLE_RECORDS 32u          /* in a row without application data */
 /* Key updates of the peer: this many, and one more for every 64 records of data. */
 #define HG_TLS_FREE_UPDATES 32u
 
@@ -39,6 +40,7 @@ struct hg_tls {
     uint32_t idle_records; /* records in a row without application data */
     uint32_t hs_records;
     uint32_t hs_bytes;
+    bool answered;       /* something of ours was sent in the handshake */
     uint64_t updates_in; /* key updates received */
     struct hg_tls_post post;
     uint8_t tx_secret[HG_TLS_SECRET_MAX], rx_secret[HG_TLS_SECRET_MAX]; /* TLS 1.3 */

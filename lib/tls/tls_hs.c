@@ -2,12 +2,12 @@
 #include "tls_hs.h"
 #include "tls_alert.h"
 #include "tls_ctx.h"
+#include "tls_mem.h"
 #include <assert.h>
 #include <errno.h>
 #include <headgate/endian.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,7 +21,6 @@ struct secret {
 struct hg_tls_hs {
     struct hg_tls_ctx *ctx;
     SSL *ssl;                     /* owned; NULL once shed */
-    BIO *in;                      /* owned by ssl */
     BIO *out;                     /* a reference of ours and one of ssl's */
     struct secret client, server; /* TLS 1.3 application traffic secrets */
     struct secret alert;          /* what an alert of ours is protected with before completion */
@@ -189,21 +188,18 @@ void hg_tls_hs_setup(struct hg_tls_ctx *ctx)
 
 /* ---- create and destroy ---- */
 
+static int read_from(struct hg_tls_hs *hs, const uint8_t *p, uint32_t len);
+
 static int make_ssl(struct hg_tls_hs *hs)
 {
     hs->ssl = SSL_new(hs->ctx->ssl);
-    hs->in = BIO_new(BIO_s_mem());
     hs->out = BIO_new(BIO_s_mem());
-    if (hs->ssl == NULL || hs->in == NULL || hs->out == NULL) {
-        BIO_free(hs->in);
-        hs->in = NULL;
+    if (hs->ssl == NULL || hs->out == NULL)
         return -ENOMEM;
-    }
-    BIO_set_mem_eof_return(hs->in, -1);
     BIO_up_ref(hs->out);
-    SSL_set_bio(hs->ssl, hs->in, hs->out);
+    SSL_set0_wbio(hs->ssl, hs->out);
     SSL_set_app_data(hs->ssl, hs);
-    return 0;
+    return read_from(hs, (const uint8_t *)"", 0);
 }
 
 static int run(struct hg_tls_hs *hs);
@@ -223,7 +219,7 @@ static int start_client(struct hg_tls_hs *hs)
 int hg_tls_hs_create(struct hg_tls_ctx *ctx, struct hg_tls_counters *counters,
                      struct hg_tls_hs **out)
 {
-    struct hg_tls_hs *hs = calloc(1, sizeof *hs);
+    struct hg_tls_hs *hs = hg_tls_alloc(sizeof *hs);
     int rc;
 
     *out = NULL;
@@ -262,9 +258,8 @@ void hg_tls_hs_count_in(struct hg_tls_hs *hs, struct hg_tls_counters *counters)
 
 void hg_tls_hs_shed(struct hg_tls_hs *hs)
 {
-    SSL_free(hs->ssl); /* erases its own secrets; frees `in` and its reference to `out` */
+    SSL_free(hs->ssl); /* erases its own secrets; frees its reference to `out` */
     hs->ssl = NULL;
-    hs->in = NULL;
     OPENSSL_cleanse(hs->client.bytes, sizeof hs->client.bytes);
     OPENSSL_cleanse(hs->server.bytes, sizeof hs->server.bytes);
     OPENSSL_cleanse(hs->alert.bytes, sizeof hs->alert.bytes);
@@ -276,7 +271,7 @@ void hg_tls_hs_destroy(struct hg_tls_hs *hs)
         return;
     hg_tls_hs_shed(hs);
     BIO_free(hs->out);
-    free(hs);
+    hg_tls_free(hs, sizeof *hs);
 }
 
 /* ---- one step ---- */
@@ -386,18 +381,29 @@ static int run(struct hg_tls_hs *hs)
     return rc;
 }
 
-int hg_tls_hs_feed(struct hg_tls_hs *hs, struct hg_tls_cur cur, uint32_t len)
+/* OpenSSL reads from `len` bytes at p, then there is nothing more yet. 0 or -ENOMEM. */
+static int read_from(struct hg_tls_hs *hs, const uint8_t *p, uint32_t len)
 {
-    const uint8_t *p;
-    uint32_t n;
+    BIO *in = BIO_new_mem_buf(p, (int)len);
 
-    for (; len != 0 && (n = hg_tls_cur_run(&cur, len, &p)) != 0; len -= n) {
-        if (BIO_write(hs->in, p, (int)n) != (int)n) {
-            hg_fail(&hs->why, 0, "no memory for a TLS handshake");
-            return -EPROTO;
-        }
-    }
-    return run(hs);
+    if (in == NULL)
+        return -ENOMEM;
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set0_rbio(hs->ssl, in);
+    return 0;
+}
+
+/* The record is read where it lies: a handshake that waits holds no buffer for input. */
+int hg_tls_hs_feed(struct hg_tls_hs *hs, const uint8_t *record, uint32_t len)
+{
+    int rc = read_from(hs, record, len);
+
+    if (rc == 0)
+        rc = run(hs);
+    if (read_from(hs, (const uint8_t *)"", 0) == 0 && rc != -ENOMEM)
+        return rc;
+    hg_fail(&hs->why, 0, "no memory for a TLS handshake");
+    return -EPROTO;
 }
 
 /* ---- the result ---- */

@@ -32,10 +32,10 @@ void hg_tls_hs_count_in(struct hg_tls_hs *hs, struct hg_tls_counters *counters);
 /* Wipes the secrets. NULL is allowed. */
 void hg_tls_hs_destroy(struct hg_tls_hs *hs);
 
-/* Feeds one complete record of len bytes, header included. 0: more is needed; 1: the handshake is
+/* Feeds one complete record of len bytes, header included, which is used only during the call. 0: more is needed; 1: the handshake is
  * complete; -EPROTO: it failed, the alert (if one is due) is in the output, the sentence in
  * hg_tls_hs_why(). */
-int hg_tls_hs_feed(struct hg_tls_hs *hs, struct hg_tls_cur cur, uint32_t len);
+int hg_tls_hs_feed(struct hg_tls_hs *hs, const uint8_t *record, uint32_t len);
 
 /* After completion: derives what records need. 0 or -EIO. */
 int hg_tls_hs_traffic(const struct hg_tls_hs *hs, struct hg_tls_traffic *out);

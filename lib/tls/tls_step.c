@@ -55,14 +55,12 @@ static void finish(struct hg_tls_step *step)
 
 void hg_tls_step_run(struct hg_tls_step *step)
 {
-    const struct hg_iov iov = hg_iov_of(step->record, step->len);
-
     if (step->hs == NULL)
         step->rc = hg_tls_hs_create(step->ctx, &step->count, &step->hs);
     if (step->rc != 0)
         return;
     hg_tls_hs_count_in(step->hs, &step->count);
-    step->rc = hg_tls_hs_feed(step->hs, (struct hg_tls_cur){.v = &iov, .n = 1}, step->len);
+    step->rc = hg_tls_hs_feed(step->hs, step->record, step->len);
     if (step->rc > 0)
         finish(step);
 }
