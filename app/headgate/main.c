@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* headgate: the staging node's daemon. */
 #include "node.h"
+#include "vault.h"
 #include <getopt.h>
 #include <headgate/log.h>
 #include <inttypes.h>
@@ -140,6 +141,10 @@ int main(int argc, char **argv)
     struct flags flags = {false, false, false};
     struct hg_err err = {""};
 
+    if (vault_open(&err) != 0) {
+        fprintf(stderr, "headgate: %s\n", err.text);
+        return 1;
+    }
     config_defaults(&node.cfg);
     node.argv0 = argv[0];
     if (parse(argc, argv, &node.cfg, &flags, &err) != 0) {
@@ -158,6 +163,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "headgate: %s\n", err.text);
         return 1;
     }
+    if (vault_info().unlocked != 0)
+        hg_log(HG_LOG_WARN, "node", "%s", VAULT_WARNING);
     node_launch(&node);
     announce(&node);
     node_run(&node);

@@ -2,6 +2,7 @@
 /* Volumes, counters and the pool as JSON. */
 #include "report.h"
 #include "netcfg.h"
+#include "vault.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,15 @@ static struct hg_counter_set handshakes_set(struct hg_shard *shard, uint64_t val
     return (struct hg_counter_set){"handshakes", desc, value, HG_ARRAY_LEN(desc)};
 }
 
+/* Memory for secrets, of the whole process. */
+static json_t *vault_json(void)
+{
+    struct vault_info v = vault_info();
+
+    return json_pack("{s:I, s:I}", "mapped", (json_int_t)v.mapped, "unlocked",
+                     (json_int_t)v.unlocked);
+}
+
 static json_t *port_stats(const struct node_port *p, const char *section, json_t *help)
 {
     struct hg_port_hw_stats hw = {0};
@@ -164,6 +174,8 @@ static json_t *warnings(const struct node *node)
         json_array_append_new(list, json_string(text));
     }
     node_tls_warnings(node, list);
+    if (vault_info().unlocked != 0)
+        json_array_append_new(list, json_string(VAULT_WARNING));
     return list;
 }
 
@@ -175,10 +187,10 @@ json_t *report_stats(struct node *node)
         json_array_append_new(ports, port_stats(&node->ports[i], netcfg_section(i), help));
     for (unsigned s = 0; s < node->n_shards; s++)
         json_array_append_new(shards, shard_stats(node->shards[s], help));
-    return json_pack("{s:f, s:o, s:O, s:o, s:o, s:o}", "uptime_s",
+    return json_pack("{s:f, s:o, s:o, s:O, s:o, s:o, s:o}", "uptime_s",
                      (double)(clock_now() - node->started) / 1e9, "warnings", warnings(node),
-                     "port", json_array_get(ports, 0), "ports", ports, "shards", shards, "help",
-                     help);
+                     "secrets", vault_json(), "port", json_array_get(ports, 0), "ports", ports,
+                     "shards", shards, "help", help);
 }
 
 json_t *report_pool(struct node *node)

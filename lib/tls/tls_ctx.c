@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tls_ctx.h"
 #include "tls_limit.h"
+#include "tls_mem.h"
 #include "tls_offer.h"
 #include "tls_pem.h"
 #include "tls_ticket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -74,8 +76,12 @@ static int open_keylog(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, str
         return 0;
     fd = open(cfg->keylog_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     ctx->keylog = fd < 0 ? NULL : fdopen(fd, "a");
-    if (ctx->keylog != NULL)
+    ctx->keylog_buf = OPENSSL_malloc(BUFSIZ);
+    if (ctx->keylog != NULL && ctx->keylog_buf != NULL &&
+        setvbuf(ctx->keylog, ctx->keylog_buf, _IOFBF, BUFSIZ) == 0)
         return 0;
+    if (ctx->keylog != NULL)
+        return hg_fail(err, -ENOMEM, "no memory for a key log");
     e = errno;
     if (fd >= 0)
         close(fd);
@@ -144,6 +150,7 @@ int hg_tls_ctx_create(const struct hg_tls_cfg *cfg, struct hg_tls_ctx **out, str
              ? hg_fail(err, -ENOMEM, "OpenSSL gives no TLS context: %s", hg_tls_reason())
              : configure(ctx, cfg, err);
     ERR_clear_error();
+    hg_tls_scrub();
     if (rc != 0) {
         hg_tls_ctx_unref(ctx);
         return rc;
@@ -181,6 +188,7 @@ void hg_tls_ctx_unref(struct hg_tls_ctx *ctx)
     hg_tls_tickets_destroy(ctx->tickets);
     if (ctx->keylog != NULL)
         fclose(ctx->keylog);
+    OPENSSL_clear_free(ctx->keylog_buf, BUFSIZ);
     free(ctx->server_name);
     hg_tls_trust_free(&ctx->trust);
     hg_tls_certs_free(&ctx->certs);

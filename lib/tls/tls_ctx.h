@@ -20,7 +20,8 @@ struct hg_tls_ctx {
     char *server_name; /* owned; NULL: none */
     struct hg_tls_certs certs;
     struct hg_tls_trust trust;
-    FILE *keylog;                   /* owned; NULL: none. stdio's own lock serves the threads. */
+    FILE *keylog;     /* owned; NULL: none. stdio's own lock serves the threads. */
+    char *keylog_buf; /* of BUFSIZ bytes; owned: the C library's own buffer is not for secrets */
     uint32_t max_fragment;          /* plaintext bytes of a record */
     struct hg_tls_tickets *tickets; /* owned; NULL: none */
     uint64_t update_after;          /* records under one key; 0: only before its limit */

@@ -2,6 +2,7 @@
 /* Receiving after the handshake: records, alerts (RFC 8446 6) and key updates (RFC 8446 4.6.3). */
 #include "tls_conn.h"
 #include "tls_ctx.h"
+#include "tls_mem.h"
 #include "tls_shard.h"
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -58,11 +59,14 @@ int hg_tls_update_in_time(struct hg_tls *tls)
 {
     bool tx_due = tls->tx.seq >= tls->rekey_after;
     bool rx_due = tls->rx.seq >= tls->rekey_after && !tls->update_asked;
+    int rc;
 
     if ((!tx_due && !rx_due) || !is_13(tls))
         return 0;
     tls->update_asked |= rx_due && !tls->update_pending && !tls->close_sent;
-    return update_tx(tls, rx_due);
+    rc = update_tx(tls, rx_due);
+    hg_tls_scrub();
+    return rc;
 }
 
 /* ---- records after the handshake ---- */
@@ -103,6 +107,7 @@ static int open_post_handshake(struct hg_tls *tls, const uint8_t *p, uint32_t le
     rc = update_rx(tls);
     if (rc == 0 && event == HG_TLS_POST_KEY_UPDATE_REQUESTED)
         rc = update_tx(tls, false);
+    hg_tls_scrub();
     if (rc != 0)
         return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR, "key update failed: %s", strerror(-rc));
     return 0;

@@ -14,4 +14,8 @@ void *hg_tls_alloc(size_t size);
 /* Erases and frees; size as allocated. NULL is allowed. */
 void hg_tls_free(void *p, size_t size);
 
+/* After work with keys: erases what is left of them in vector registers and on the stack below the
+ * caller. Otherwise the next variadic function writes registers to a stack that core dumps have. */
+void hg_tls_scrub(void);
+
 #endif /* HEADGATE_TLS_MEM_H */

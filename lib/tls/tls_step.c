@@ -17,11 +17,13 @@
  *  3. One step of a connection exists at a time, so the order of records is the order of steps.
  *  4. The OpenSSL object is made when the first record is there, never before: a peer that says nothing
  *     costs none. It is freed with the step that completes the handshake.
- *  5. Key material in a step is erased when it is put back or freed.
+ *  5. Key material in a step is erased when it is put back or freed, and what the work left in registers
+ *     and on the stack after each step.
  */
 #include "tls_step.h"
 #include "tls_conn.h"
 #include "tls_ctx.h"
+#include "tls_mem.h"
 #include "tls_shard.h"
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -63,6 +65,7 @@ void hg_tls_step_run(struct hg_tls_step *step)
     step->rc = hg_tls_hs_feed(step->hs, step->record, step->len);
     if (step->rc > 0)
         finish(step);
+    hg_tls_scrub();
 }
 
 void hg_tls_step_free(struct hg_tls_step *step)
@@ -97,6 +100,7 @@ int hg_tls_step_put(struct hg_tls *tls, struct hg_tls_step *step)
         rc = hg_tls_stepped(tls, step);
     }
     hg_tls_step_free(step);
+    hg_tls_scrub();
     return rc;
 }
 

@@ -11,7 +11,7 @@ struct hg_tls_step {
     struct hg_tls_counters count;  /* what this step counted; the shard's are not touched */
     struct hg_tls_traffic traffic; /* of a handshake that completed */
     const char *suite, *version;   /* of a handshake that completed; static strings */
-    bool resumed;                   /* of a handshake that completed: by a ticket */
+    bool resumed;                  /* of a handshake that completed: by a ticket */
     int rc;                        /* 1 complete, 0 more is needed, or negative errno */
     int alert;                     /* complete, but to be refused with this alert; 0: not */
     uint32_t len;                  /* bytes of record; at most HG_TLS_MAX_RECORD */
