@@ -61,3 +61,13 @@ for suite in ("AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"):
     assert any(r["what"] == f"{suite}, 1460 bytes: burst 32" and r["value"] > 0 for r in rows["-"]), suite
 PY
 }
+
+@test "bench tls-storm: the stream before and during, with helpers and without" {
+    "$HG_TOP/bench/tls-storm.sh" --seconds 1 --json "$HG_DIR/bench.json"
+    python3 - "$HG_DIR/bench.json" <<'PY'
+import json, sys
+rows = json.load(open(sys.argv[1]))["rows"]
+assert len(rows) == 16, rows
+assert all(r["id"] == "storm" and r["value"] > 0 for r in rows), rows
+PY
+}
