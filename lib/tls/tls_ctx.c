@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define CERT_LIST_MAX (16 * 1024) /* bytes of the peer's Certificate message */
-#define SEND_FRAGMENT 4096        /* bytes of our handshake messages in one record */
 
 static int load_certs(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct hg_err *err)
 {
@@ -99,7 +98,6 @@ static void set_options(SSL_CTX *ssl)
     /* A handshake that waits for its peer costs little: no buffers for records, and messages of a size
      * that fits them. docs/tls.md has the sums. */
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_max_send_fragment(ssl, SEND_FRAGMENT);
     SSL_CTX_set_max_cert_list(ssl, CERT_LIST_MAX);
     SSL_CTX_set_num_tickets(ssl, 0);
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);

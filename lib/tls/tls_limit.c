@@ -11,6 +11,14 @@
 
 #define IN_SERVER_HELLO (SSL_EXT_TLS1_2_SERVER_HELLO | SSL_EXT_TLS1_3_ENCRYPTED_EXTENSIONS)
 
+/* Bytes of our handshake messages in one record: a handshake that waits has no room for more. */
+#define HS_FRAGMENT 4096u
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The limit counts the content type in TLS 1.3 (RFC 8449 4). */
 static uint32_t with_type(uint32_t text, int version)
 {
@@ -103,7 +111,7 @@ static int parse_cb(SSL *ssl, unsigned type, unsigned context, const unsigned ch
         return 1;
     l->peers = limit;
     text = limit - (version >= TLS1_3_VERSION);
-    return SSL_set_max_send_fragment(ssl, text < ctx->max_fragment ? text : ctx->max_fragment) == 1;
+    return SSL_set_max_send_fragment(ssl, least(least(text, ctx->max_fragment), HS_FRAGMENT)) == 1;
 }
 
 int hg_tls_limit_setup(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, struct hg_err *err)
@@ -113,18 +121,13 @@ int hg_tls_limit_setup(struct hg_tls_ctx *ctx, const struct hg_tls_cfg *cfg, str
         return hg_fail(err, -EINVAL, "TLS records of %u bytes: %u to %u are possible",
                        ctx->max_fragment, HG_TLS_MIN_FRAGMENT, HG_TLS_MAX_PLAINTEXT);
     SSL_CTX_set_app_data(ctx->ssl, ctx);
-    if (SSL_CTX_set_max_send_fragment(ctx->ssl, ctx->max_fragment) != 1 ||
+    if (SSL_CTX_set_max_send_fragment(ctx->ssl, least(ctx->max_fragment, HS_FRAGMENT)) != 1 ||
         SSL_CTX_add_custom_ext(ctx->ssl, RECORD_SIZE_LIMIT, SSL_EXT_CLIENT_HELLO | IN_SERVER_HELLO,
                                add_cb, NULL, ctx, parse_cb, ctx) != 1)
         return hg_fail(err, -EINVAL,
                        "OpenSSL refuses the record_size_limit extension: is it a version that "
                        "has its own?");
     return 0;
-}
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
 }
 
 void hg_tls_limit_sizes(const struct hg_tls_limit *l, const SSL *ssl, struct hg_tls_sizes *out)
