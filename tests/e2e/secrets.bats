@@ -96,3 +96,23 @@ assert s["secrets"]["unlocked"] == 0 or any("swapped" in w for w in s["warnings"
     no_secret_in_core openssl 0
 }
 
+
+@test "a limit of locked memory that is too low is told, and the node serves all the same" {
+    requires setpriv prlimit curl
+    local real=$HG_DAEMON
+    cat >"$HG_DIR/daemon" <<SH
+#!/bin/sh
+exec prlimit --memlock=65536:65536 setpriv --inh-caps -ipc_lock --bounding-set -ipc_lock "$real" "\$@"
+SH
+    chmod +x "$HG_DIR/daemon"
+    HG_DAEMON=$HG_DIR/daemon node_start
+    node_log 'secrets may be swapped out.*LimitMEMLOCK'
+    "$HG_CTL" stats >"$HG_DIR/stats"
+    grep -q 'WARNING.*swapped out' "$HG_DIR/stats"
+    timeout 20 ip netns exec "$NS" curl -s -o /dev/null --cacert "$HG_DIR/pki/ca.crt" https://$HG_NODE_ADDR/1000
+    HG_DAEMON=$real
+    hg_daemon_stop
+    node_start
+    hg_refute node_log 'swapped out' 2>/dev/null
+    hg_daemon_stop
+}
