@@ -16,7 +16,6 @@
 #define ECHO_PORT 1007
 #define DEVICE_SIZE (24u << 20)
 #define CLIENTS 160
-#define CLIENT_IP 0xc0000202u /* 192.0.2.2 */
 
 /* A client: says nothing, or a part of its hello, or shakes hands and sends a word. */
 struct client {
@@ -53,6 +52,14 @@ static void make_store(void)
     FX_MUST(hg_pool_open(w.devs, 2, &w.store_pool, NULL) == 0);
 }
 
+static struct hg_net_prefix address6(const char *text)
+{
+    struct hg_net_prefix p;
+
+    FX_MUST(hg_ip_parse_prefix(text, &p.ip, &p.len) == 0);
+    return p;
+}
+
 static void make_shard(struct hg_shard_cfg cfg)
 {
     struct hg_err err = {""};
@@ -61,8 +68,9 @@ static void make_shard(struct hg_shard_cfg cfg)
     cfg.socket = SOCKET_ID_ANY;
     cfg.n_ports = 1;
     cfg.ports[0] = (struct hg_shard_port){
-        .port = w.wire[0], .rx_pool = w.pool, .net = {.n_addrs = 1, .no_dad = true}};
+        .port = w.wire[0], .rx_pool = w.pool, .net = {.n_addrs = 2, .no_dad = true}};
     cfg.ports[0].net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000201), 24};
+    cfg.ports[0].net.addrs[1] = address6("2001:db8::1/64");
     cfg.tcp.rcv_buf = 64u << 10;
     cfg.tcp.snd_buf = 128u << 10;
     cfg.tcp.secret[0] = 1;
@@ -96,9 +104,9 @@ static void world_make(const struct hg_shard_cfg *cfg, bool with_helpers)
         FX_MUST(hg_helpers_create(&helpers, &w.helpers, NULL) == 0);
     make_store();
     make_shard(*cfg);
-    for (unsigned i = 0; i < 2; i++) /* 192.0.2.2, and the next /24 */
-        stack.net.addrs[i] = (struct hg_net_prefix){hg_ip_from_v4(CLIENT_IP + (i << 8)), 22};
-    stack.net.n_addrs = 1;
+    stack.net.addrs[0] = (struct hg_net_prefix){hg_ip_from_v4(0xc0000202), 24};
+    stack.net.addrs[1] = address6("2001:db8::2/64");
+    stack.net.n_addrs = 2;
     stack.net.no_dad = true;
     stack.tcp.conns_max = 2 * CLIENTS;
     stack.tcp.secret[0] = 7;
@@ -134,15 +142,19 @@ static void world_end(void)
 
 /* ---- clients ---- */
 
-static struct client *dial(unsigned i)
+static struct client *dial_to(unsigned i, struct hg_ip node)
 {
-    struct hg_ip node = hg_ip_from_v4(0xc0000201);
     struct client *c = &w.client[i];
 
     c->handle = hg_stack_connect(w.stack, &node, ECHO_PORT, 0);
     FX_MUST(c->handle >= 0);
     FX_MUST(hg_tls_create(w.client_tls, w.client_shard, &c->tls) == 0);
     return c;
+}
+
+static struct client *dial(unsigned i)
+{
+    return dial_to(i, hg_ip_from_v4(0xc0000201));
 }
 
 /* One look at a client that does what it should; true when its word came back. */
@@ -378,15 +390,21 @@ static void test_prefix(void)
     run_for(HG_MS(50));
     CU_ASSERT_EQUAL(count("handshakes_prefix"), 2);
     CU_ASSERT_EQUAL(hg_shard_handshakes(w.shard).open, 3);
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 10; i < 15; i++) /* a prefix of its own */
+        say(dial_to(i, address6("2001:db8::1/64").ip), 0);
+    run_for(HG_MS(50));
+    CU_ASSERT_EQUAL(count("handshakes_prefix"), 4);
+    CU_ASSERT_EQUAL(hg_shard_handshakes(w.shard).open, 6);
+    for (unsigned i = 0; i < 15; i++)
         client_free(&w.client[i]);
     run_for(HG_MS(50));
+    CU_ASSERT_EQUAL(hg_shard_handshakes(w.shard).open, 0);
     for (unsigned i = 0; i < 30; i += 3) { /* whoever is through no longer counts */
         for (unsigned j = i; j < i + 3; j++)
             dial(j);
         CU_ASSERT_EQUAL(run_clients(i + 3), i + 3);
     }
-    CU_ASSERT_EQUAL(count("handshakes_prefix"), 2);
+    CU_ASSERT_EQUAL(count("handshakes_prefix"), 4);
     world_end();
 }
 
@@ -446,9 +464,13 @@ static void *helper(void *arg)
 
 static void test_threads(void)
 {
+    /* Virtual time runs on while the threads wait for a CPU. */
+    struct hg_shard_cfg cfg = {.client_hello_timeout = HG_SEC(100000),
+                               .handshake_timeout = HG_SEC(100000),
+                               .test = {.svc = {.idle = HG_SEC(100000)}}};
     pthread_t thread[3];
 
-    world_make(&(struct hg_shard_cfg){.conns_max = 0}, true);
+    world_make(&cfg, true);
     w.steps_per_turn = 0;
     atomic_store(&stop, false);
     for (unsigned i = 0; i < 3; i++)
