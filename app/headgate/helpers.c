@@ -5,7 +5,7 @@
  * Ordinary threads and no EAL lcores: they sleep when there is nothing to do, and may lose their CPU at any
  * time without holding anybody up. They run where no shard is bound, and at a lower priority, so that
  * the control thread and others who live there notice little; a profile that wants more helpers than
- * there are such CPUs gets them beside the shards, where the priority leaves the shard nine tenths of its CPU.
+ * there are such CPUs gets them beside the shards, where the priority leaves a shard three quarters of its CPU.
  */
 #include "node.h"
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define AUTO_MAX 4         /* a thousand handshakes a second and more, of each */
-#define NICE 10            /* a tenth of the weight of a thread that is not nice */
+#define NICE 5             /* a third of the weight of a thread that is not nice */
 #define STACK (512u << 10) /* bytes */
 #define STEPS_PER_ROUND 16 /* before the look at whether it is time to stop */
 

@@ -163,14 +163,15 @@ static int refuse_form(struct hg_tls *tls, const struct hg_tls_cut *cut)
     return 0;
 }
 
-/* The record becomes a step, which is carried out now or waits to be taken. */
+/* The record becomes a step, which is carried out now or waits to be taken. There is no public-key work
+ * in a ChangeCipherSpec: that is not worth the way. */
 static int step(struct hg_tls *tls, struct hg_tls_cur record, uint32_t len)
 {
     tls->step = hg_tls_step_new(tls->ctx, tls->hs, record, len);
     if (tls->step == NULL)
         return hg_tls_refuse(tls, HG_TLS_AL_INTERNAL_ERROR, "no memory for a TLS handshake");
     tls->hs = NULL;
-    if (tls->defer)
+    if (tls->defer && tls->step->record[0] != HG_TLS_TYPE_CCS)
         return 0;
     hg_tls_step_run(tls->step);
     return hg_tls_step_put(tls, hg_tls_step_take(tls));

@@ -96,7 +96,7 @@ held() {
         <"$HG_DIR/say" >"$HG_DIR/said" 2>&1 3>&- &
     local client=$!
     exec 9>"$HG_DIR/say"
-    hg_wait_for 120 open_or_gone $client
+    hg_wait_for 300 open_or_gone $client
     grep -qx open "$HG_DIR/said" || hg_die "$(cat "$HG_DIR/said")"
     grown=$((($(node_rss) - rss) * 1024 / count))
     echo "# $count idle connections: $grown bytes each" >&3
@@ -119,6 +119,6 @@ held() {
 }
 
 @test "10,000 idle connections over TLS cost 8 KiB each, and all send at once" {
-    storm_start --set test.connections=10000 --set test.idle=60s
+    storm_start --set test.connections=10000 --set test.idle=400s
     held 10000 8192 1007 "$HG_DIR/pki/ca.crt"
 }
