@@ -24,6 +24,7 @@ receive_rows() {
         bench_row R4 "cycles per segment, $n connections / 1" "$(calc "$cycles / $first_cycles")" ratio
         bench_row R4 "16 KiB with its record opened, $n connections" "$with" ns
         bench_row R4 "throughput with the record, $n connections / 1" "$(calc "$first_with / $with")" ratio
+        bench_row R5 "AES-128-GCM of the record alone / received and opened, $n connections" "$(calc "$alone / $with")" ratio
     done < <("$HG_TOP/build/bench/tcp_bench" --cpu 0 --seconds "$BENCH_SECONDS" receive)
 }
 
