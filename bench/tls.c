@@ -14,15 +14,18 @@
  * update, finalize for ChaCha20-Poly1305, which has none), init, an update for each piece and finalize for
  * one in pieces; for OpenSSL the EVP calls.
  *
+ * And opening beside SSL_read of as many bytes from memory BIOs (R3).
+ *
  * One line for each provider, suite, record size and form (whole: one piece; pieces: of 1460 bytes, each in
  * a packet buffer of its own, as segments come):
  *
- *     provider suite bytes form seal|open library-GB/s record-GB/s ratio first-quartile third-quartile
+ *     provider suite bytes form seal|open|read library-GB/s record-GB/s ratio first-quartile third-quartile
  *
  * Of each turn the fastest lap counts; figures are medians of turns, the ratio that of the turns' ratios.
  */
 #include "cpu.h"
 #include "tls_raw.h"
+#include "tls_ssl.h"
 #include <getopt.h>
 #include <headgate/tls.h>
 #include <string.h>
@@ -38,6 +41,7 @@ struct tls_bench {
     struct hg_tls_shard *shard;
     struct hg_tls *client, *server;
     struct raw raw;
+    struct ssl_pair ssl;
     uint8_t *stream, *slots, *dst;
     uint32_t len;                        /* plaintext of a record, bytes */
     struct hg_iov iov[RING + SLOTS];     /* pieces of all records */
@@ -243,7 +247,7 @@ static void scatter(const struct tls_bench *b, const uint8_t *stream, uint8_t *s
 
 /* ---- the run ---- */
 
-enum what { SEAL, OPEN, WHATS };
+enum what { SEAL, OPEN, READ, WHATS };
 
 struct sample {
     double raw[WHATS][TURNS_MAX], rec[WHATS][TURNS_MAX], ratio[WHATS][TURNS_MAX];
@@ -269,7 +273,10 @@ static void turn(struct tls_bench *b, bool pieces, struct sample *s, unsigned at
         if (pieces)
             scatter(b, b->stream, b->slots);
         keep_best(&rec[OPEN], open_lap(b));
+        if (!pieces)
+            keep_best(&raw[READ], ssl_pair_read(&b->ssl, b->stream, b->len, RING, b->dst));
     }
+    rec[READ] = rec[OPEN];
     for (unsigned w = 0; w < WHATS; w++) {
         s->raw[w][at] = bytes / raw[w];
         s->rec[w][at] = bytes / rec[w];
@@ -279,7 +286,7 @@ static void turn(struct tls_bench *b, bool pieces, struct sample *s, unsigned at
 
 static void measure(struct tls_bench *b, const char *name, bool pieces)
 {
-    static const char *const what[WHATS] = {"seal", "open"};
+    static const char *const what[WHATS] = {"seal", "open", "read"};
     static struct sample s;
 
     memset(b->raw_stream, 7, (size_t)RING * wire_len(b));
@@ -289,7 +296,7 @@ static void measure(struct tls_bench *b, const char *name, bool pieces)
         lay_whole(b);
     for (unsigned t = 0; t < b->turns; t++)
         turn(b, pieces, &s, t);
-    for (unsigned w = pieces ? OPEN : SEAL; w < WHATS; w++)
+    for (unsigned w = pieces ? OPEN : SEAL; w < (pieces ? READ : WHATS); w++)
         printf("%s\t%u\t%s\t%s\t%.3f\t%.3f\t%.4f\t%.4f\t%.4f\n", name, b->len,
                pieces ? "pieces" : "whole", what[w], cpu_median(s.raw[w], b->turns),
                cpu_median(s.rec[w], b->turns), cpu_median(s.ratio[w], b->turns),
@@ -308,6 +315,7 @@ static void bench_suite(struct tls_bench *b, const struct hg_tls_cfg *cfg, enum 
     snprintf(name, sizeof name, "%s\t%s", cfg->provider == HG_TLS_OPENSSL ? "openssl" : "ipsec-mb",
              label[alg]);
     connect_ends(b, *cfg, suite[alg]);
+    ssl_pair_connect(&b->ssl, cfg, suite[alg]);
     raw_init(&b->raw, cfg->provider == HG_TLS_OPENSSL, alg);
     for (unsigned i = 0; i < HG_ARRAY_LEN(sizes); i++) {
         b->len = sizes[i];
@@ -315,6 +323,7 @@ static void bench_suite(struct tls_bench *b, const struct hg_tls_cfg *cfg, enum 
         measure(b, name, true);
     }
     raw_fini(&b->raw);
+    ssl_pair_free(&b->ssl);
     hg_tls_destroy(b->client);
     hg_tls_destroy(b->server);
 }

@@ -3,8 +3,8 @@
 #
 # What TLS costs:
 #
-#     records       opened and sealed through the TLS library, beside the calls of its AEAD library alone
-#                   (build/bench/tls_bench, whose head tells how)
+#     records       opened and sealed through the TLS library, beside the calls of its AEAD library alone and
+#                   OpenSSL's SSL_read (build/bench/tls_bench, whose head tells how)
 #     jobs          the job interface of ipsec-mb beside its direct calls (build/bench/tls_jobs, likewise)
 #     handshakes    full and resumed ones, the daemon on net_tap beside openssl s_server, in turns (handshakes.bash)
 #     ingest        stored blocks over net_memif beside the harmonic sum of the primitives (bench/ingest.sh)

@@ -54,8 +54,8 @@ assert j["bench"] == "tls" and j["cpu"], j
 rows = {}
 for r in j["rows"]:
     rows.setdefault(r["id"], []).append(r)
-# Three suites, two providers; sealed, opened in one piece and in many; one size, and two.
-for ident, n in (("R1", 18), ("R2", 36), ("P10", 2), ("R6", 1)):
+# Three suites, two providers; sealed, opened in one piece and in many; one size, and two; SSL_read in all sizes.
+for ident, n in (("R1", 18), ("R2", 36), ("R3", 18), ("P10", 2), ("R6", 1)):
     assert len(rows[ident]) == n and all(r["unit"] == "ratio" and r["value"] > 0 for r in rows[ident]), ident
 for suite in ("AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"):
     assert any(r["what"] == f"{suite}, 1460 bytes: burst 32" and r["value"] > 0 for r in rows["-"]), suite
