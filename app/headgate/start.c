@@ -266,6 +266,8 @@ static void shard_port(const struct node *node, unsigned n, unsigned shard,
 
 static enum hg_tls_batch tls_batch(const struct config *cfg)
 {
+    if (strcmp(cfg->provider, "openssl") == 0)
+        return HG_TLS_BATCH_SINGLE; /* it has no jobs: nothing to measure */
     if (strcmp(cfg->tls_batch, "auto") == 0)
         return HG_TLS_BATCH_AUTO;
     return strcmp(cfg->tls_batch, "batch") == 0 ? HG_TLS_BATCH_JOBS : HG_TLS_BATCH_SINGLE;
