@@ -118,7 +118,7 @@ static enum record run_record(struct hg_conn *c)
     struct hg_tls_opened res = {0};
     unsigned n = peek_record(c, iov);
     struct hg_iov dst;
-    bool direct;
+    bool direct, more;
 
     if (n == 0)
         return RECORD_NONE;
@@ -144,9 +144,10 @@ static enum record run_record(struct hg_conn *c)
     c->record_size = 0;
     hg_tcp_set_rcvlowat(c->tcp, 1);
     sh->moved += res.len;
-    if (hg_tls_pending(c->tls) != 0)
-        conn_flush(c); /* its answer, also when the service has none */
-    return res.len == 0 || deliver(c, dst.base, res.len, direct) ? RECORD_DONE : RECORD_STOP;
+    more = res.len == 0 || deliver(c, dst.base, res.len, direct);
+    if (c->state == C_SERVICE && hg_tls_pending(c->tls) != 0)
+        conn_flush(c); /* TLS's own answer, also when the service has none */
+    return more && c->state == C_SERVICE ? RECORD_DONE : RECORD_STOP;
 }
 
 /* Without TLS: bytes go to the service from the packets they came in. */
