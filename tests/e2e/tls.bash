@@ -92,17 +92,15 @@ tls_refused() {
     done
 }
 
-# tls_everything KEY
-tls_everything() {
+# tls_records KEY TOOL...: all that exercises records: suites, sizes, tickets, key updates.
+tls_records() {
     local key=$1 tool before cases
-    tls_suites "$key" openssl curl gnutls nss
-    for tool in openssl curl gnutls nss; do
-        tls_table sizes $tool "$key"
-        tls_table compat $tool "$key"
-    done
-    for tool in openssl curl gnutls nss; do
+    shift
+    tls_suites "$key" "$@"
+    for tool in "$@"; do
+        tls_table sizes "$tool" "$key"
         before=$(node_counter tls.resumed)
-        tls_table resumed $tool "$key"
+        tls_table resumed "$tool" "$key"
         tls_rose tls.resumed "$before" "$cases"
     done
     for tool in openssl gnutls; do
@@ -111,5 +109,10 @@ tls_everything() {
         # half of the cases: 5 of the client; the others: 5 of the client, each answered
         tls_rose tls.key_updates "$before" $((cases / 2 * 15))
     done
-    tls_refused refused "$key" openssl curl gnutls nss
+}
+
+# tls_compat KEY TOOL...: the handshake of TLS 1.3 in its forms.
+tls_compat() {
+    tls_accepted compat "$@"
+    tls_rose tls.handshake_failures 0 0
 }

@@ -6,52 +6,68 @@
 load node.bash
 load tls.bash
 
+ALL="openssl curl gnutls nss"
+
 setup() {
     requires curl gnutls-cli tstclnt certutil python3
     NODE_PROFILE=test
-    node_prepare alpha
-    tls_pki ecdsa rsa ed25519
-    tls_nss ecdsa rsa
+    node_prepare
 }
 
 teardown() {
     hg_end
 }
 
-@test "ipsec-mb records, ECDSA certificate: every suite, group and size, key updates, and what is refused" {
-    tls_start ipsec-mb ecdsa
-    tls_everything ecdsa
+# tls_node PROVIDER KEY: the node and its clients have certificates of this key type.
+tls_node() {
+    tls_pki "$2"
+    [ "$2" = ed25519 ] || tls_nss "$2"
+    tls_start "$1" "$2"
 }
 
-@test "OpenSSL records, ECDSA certificate: every suite, group and size, key updates, and what is refused" {
-    tls_start openssl ecdsa
-    tls_everything ecdsa
+@test "ipsec-mb records, ECDSA certificate: every suite, group and size, tickets, key updates" {
+    tls_node ipsec-mb ecdsa
+    tls_records ecdsa $ALL
 }
 
-@test "ipsec-mb records, RSA certificate: every suite and group, and what is refused" {
-    tls_start ipsec-mb rsa
-    tls_suites rsa openssl curl gnutls nss
-    tls_refused refused rsa openssl curl gnutls nss
+@test "OpenSSL records, ECDSA certificate: every suite, group and size, tickets, key updates" {
+    tls_node openssl ecdsa
+    tls_records ecdsa $ALL
 }
 
-@test "OpenSSL records, RSA certificate: every suite and group, and what is refused" {
+@test "RSA certificate: every suite and group, on both record providers" {
+    tls_node ipsec-mb rsa
+    tls_suites rsa $ALL
+    hg_daemon_stop
     tls_start openssl rsa
-    tls_suites rsa openssl curl gnutls nss
-    tls_refused refused rsa openssl curl gnutls nss
+    tls_suites rsa $ALL
 }
 
-@test "ipsec-mb records, Ed25519 certificate: every suite and group" {
-    tls_start ipsec-mb ed25519
+@test "Ed25519 certificate: every suite and group, on both record providers" {
+    tls_node ipsec-mb ed25519
     tls_suites ed25519 openssl curl gnutls # NSS has no Ed25519
-}
-
-@test "OpenSSL records, Ed25519 certificate: every suite and group" {
+    hg_daemon_stop
     tls_start openssl ed25519
-    tls_suites ed25519 openssl curl gnutls # NSS has no Ed25519
+    tls_suites ed25519 openssl curl gnutls
+}
+
+@test "TLS 1.3 with and without HelloRetryRequest and compatibility mode" {
+    tls_node ipsec-mb ecdsa
+    tls_compat ecdsa $ALL
+}
+
+@test "what is too old or too weak is refused by name and counted" {
+    tls_node ipsec-mb ecdsa
+    tls_refused refused ecdsa $ALL
+    hg_daemon_stop
+    tls_pki rsa
+    tls_start ipsec-mb rsa
+    tls_refused refused rsa $ALL
 }
 
 @test "the ingest port takes sources of every key type that speak its protocol, and nobody else" {
     local SOURCE
+    tls_pki ecdsa rsa ed25519
     tls_start ipsec-mb ecdsa
     for SOURCE in source-ecdsa source-rsa source-ed25519; do
         tls_accepted ingest ecdsa openssl gnutls
@@ -63,7 +79,7 @@ teardown() {
 
 @test "the tables notice another suite, another group and another byte" {
     local table=$HG_TOP/tests/e2e/tls_table.py
-    tls_start ipsec-mb ecdsa
+    tls_node ipsec-mb ecdsa
     run hg_in "$NS" "$table" suites openssl --host $HG_NODE_ADDR --pki "$HG_DIR/pki" --key rsa
     [ "$status" -eq 1 ]
     [[ $output == *"rsa certificate, TLS 1.2 ECDHE-RSA-AES128-GCM-SHA256 X25519: "* ]] || hg_die "said: $output"
