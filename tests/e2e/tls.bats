@@ -77,6 +77,22 @@ tls_node() {
     [ "$(node_counter tls.no_client_cert)" -eq 4 ]
 }
 
+@test "services that require certificates, with three of the server at once: every tool and type" {
+    "$HG_DAEMON" --config-reference | grep -q tls-client-certificate ||
+        hg_skip "this build has no [test] tls-client-certificate"
+    local key
+    tls_pki ecdsa rsa ed25519
+    tls_nss ecdsa rsa
+    tls_start ipsec-mb ecdsa,rsa,ed25519 --set test.tls-client-certificate=required
+    for key in ecdsa rsa; do # a suite of TLS 1.2 chooses the server's
+        tls_accepted suites $key $ALL
+    done
+    tls_accepted suites ed25519 openssl curl gnutls
+    tls_rose tls.handshake_failures 0 0
+    tls_refused nameless ecdsa $ALL
+    [ "$(node_counter tls.no_client_cert)" -eq 8 ]
+}
+
 @test "the tables notice another suite, another group and another byte" {
     local table=$HG_TOP/tests/e2e/tls_table.py
     tls_node ipsec-mb ecdsa

@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 import sys
+import time
 
 ECHO, DISCARD, HTTP = 1007, 1009, 443
 SECONDS = 60
@@ -185,7 +186,28 @@ def upload(a):
     asyncio.run(asyncio.wait_for(both_ways(), SECONDS))
 
 
-KINDS = {f.__name__.replace("_", "-"): f for f in (records, half_close, deaths, many, upload)}
+def slow_reader(a):
+    """Reads 20 KB at a time, with pauses, until the file --until is there; then the rest."""
+    n = 64 << 20
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.settimeout(SECONDS)
+        sock.connect((a.host, HTTP))
+        tls = context(a).wrap_socket(sock, server_hostname=a.host)
+        tls.sendall(b"GET /%d HTTP/1.0\r\n\r\n" % n)
+        got = bytearray()
+        while not os.path.exists(a.until):
+            got += tls.recv(20000)
+            time.sleep(0.1)
+        assert len(got) < n // 2, "it was not slow"
+        while part := tls.recv(1 << 20):
+            got += part
+    period = bytes((i * 2654435761 >> 24) & 255 for i in range(65521))  # include/headgate/testsvc.h
+    body = got.split(b"\r\n\r\n", 1)[1]
+    assert len(body) == n and body == (period * (n // 65521 + 2))[n % 65521:][:n]
+
+
+KINDS = {f.__name__.replace("_", "-"): f for f in (records, half_close, deaths, many, upload, slow_reader)}
 
 
 def main():
@@ -194,6 +216,7 @@ def main():
     p.add_argument("--host", required=True)
     p.add_argument("--pki", required=True)
     p.add_argument("--version", choices=VERSIONS, required=True)
+    p.add_argument("--until", help="file")
     a = p.parse_args()
     KINDS[a.kind](a)
     return 0

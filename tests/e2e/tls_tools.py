@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tls_names import SUITES, Deal, Group, Suite
 
-SECONDS = 30  # for anything a tool is waited for
+SECONDS = 60  # for anything a tool is waited for
 
 
 @dataclass
