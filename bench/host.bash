@@ -44,18 +44,26 @@ ran() {
     cat "/proc/$(hg_pid "$1")"/task/*/schedstat | awk '{ sum += $1 } END { print sum / 1e9 }'
 }
 
-# busy_mark: the daemon's clocks: busy turns, turns that found nothing, CPU time.
+# ran_shard: seconds of CPU time of the thread that runs the shard, of the daemon's.
+ran_shard() {
+    local task
+    for task in "/proc/$(hg_pid headgate)"/task/*; do
+        case $(cat "$task/comm") in *worker*) awk '{ print $1 / 1e9 }' "$task/schedstat" ;; esac
+    done
+}
+
+# busy_mark: the daemon's clocks: busy turns, turns that found nothing, CPU time of the shard and of all threads.
 busy_mark() {
     "$HG_CTL" --json stats | python3 -c '
 import json, sys
 s = json.load(sys.stdin)["shards"][0]["shard"]
-print(s["busy_ns"] / 1e9, s["idle_ns"] / 1e9, sys.argv[1], sep=",")' "$(ran headgate)"
+print(s["busy_ns"] / 1e9, s["idle_ns"] / 1e9, *sys.argv[1:], sep=",")' "$(ran_shard)" "$(ran headgate)"
 }
 
-# busy_since MARK: CPU seconds of busy turns. Turns are timed by the wall clock; as much of it as the
-# daemon had the CPU counts, since others use it too.
+# busy_since MARK: CPU seconds of busy turns, and of the other threads, which carry out handshakes. Turns are timed
+# by the wall clock; as much of it as the shard had the CPU counts, since others use it too.
 busy_since() {
-    calc "(lambda b, i, c: b * c / (b + i))(*(n - o for n, o in zip(($(busy_mark)), ($1))))"
+    calc "(lambda b, i, s, c: b * s / (b + i) + c - s)(*(n - o for n, o in zip(($(busy_mark)), ($1))))"
 }
 
 resident() {
