@@ -114,7 +114,7 @@ measure() {
     rm -f "$HG_DIR/memif.sock"
     generator "$1" "$2" "$3"
     engine
-    hg_wait_for 30 flowing
+    hg_wait_for 120 flowing
     for _ in $(seq $SLICES); do
         printf '%s\t%s\tprimitives\t%s\n' "$1" "$2" "$(primitives)" >>"$HG_DIR/row"
         before=$(snapshot)
