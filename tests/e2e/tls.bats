@@ -78,8 +78,6 @@ tls_node() {
 }
 
 @test "services that require certificates, with three of the server at once: every tool and type" {
-    "$HG_DAEMON" --config-reference | grep -q tls-client-certificate ||
-        hg_skip "this build has no [test] tls-client-certificate"
     local key
     tls_pki ecdsa rsa ed25519
     tls_nss ecdsa rsa
