@@ -3,8 +3,9 @@
 #
 # What a storm of TLS handshakes costs a stream: goodput and the wait for acknowledgements of one replication,
 # before and during, with helper threads and without. The storm is as many openssl s_time clients as CPUs, each
-# with a certificate, one full handshake after the other, and a line that the node refuses as no frame; they share the CPUs with the node, whose shard
-# polls one, so read the rows as before and during of the same machine.
+# with a certificate, which the HTTP responder is told to ask for, one full handshake after the other (s_time has no ALPN, so
+# not to the port of the stream). They share the CPUs with the node, whose shard polls one, so read the rows as before and
+# during of the same machine.
 #
 #     ./dev bench tls-storm [--json FILE] [--seconds N]      N: the length of a slice
 set -euo pipefail
@@ -17,8 +18,8 @@ RATE=${RATE:-400Mbit} # of the stream; above what the machine carries, the storm
 storm_start() {
     local i
     for i in $(seq "$(nproc)"); do
-        hg_start "storm$i" ip netns exec "$NS" openssl s_time -connect $HG_NODE_ADDR:1500 -new -tls1_3 -time 600 \
-            -www "/$(printf '%0100d' 0)" -cert "$HG_DIR/pki/beta.crt" -key "$HG_DIR/pki/beta.key" -CAfile "$HG_DIR/pki/ca.crt"
+        hg_start "storm$i" ip netns exec "$NS" openssl s_time -connect $HG_NODE_ADDR:443 -new -tls1_3 -time 600 \
+            -www /10 -cert "$HG_DIR/pki/beta.crt" -key "$HG_DIR/pki/beta.key" -CAfile "$HG_DIR/pki/ca.crt"
     done
 }
 
@@ -51,7 +52,8 @@ rows() {
 # round HELPERS NAME
 round() {
     local quiet noisy done
-    node_start --set tls.handshake-helpers="$1" --set tls.handshakes-per-prefix=0 --set cpu.idle-sleep=0us
+    node_start --set tls.handshake-helpers="$1" --set tls.handshakes-per-prefix=0 --set cpu.idle-sleep=0us \
+        --set node.profile=test --set test.services=yes --set test.http-tls=443 --set test.tls-client-certificate=required
     quiet=$(slice "quiet$1")
     rows "$2, before" "$quiet"
     storm_start

@@ -49,7 +49,6 @@ int node_tls_contexts(const struct config *cfg, struct node_tls *out, struct hg_
         .pins_file = cfg->pins[0] != '\0' ? cfg->pins : NULL,
         .pins_only = cfg->pins_only,
         .alpn = HG_PROTO_ALPN,
-        .alpn_optional = true,
         .keylog_file = cfg->keylog[0] != '\0' ? cfg->keylog : NULL,
         .max_fragment = (uint32_t)cfg->max_fragment,
         .update_after = cfg->key_update_after,

@@ -18,7 +18,7 @@ teardown() {
 client() {
     local port=$1
     shift
-    output=$(timeout 20 ip netns exec "$NS" openssl s_client -connect "$HG_NODE_ADDR:$port" \
+    output=$(timeout 20 ip netns exec "$NS" openssl s_client -connect "$HG_NODE_ADDR:$port" -alpn headgate/1 \
         -CAfile "$HG_DIR/pki/ca.crt" "$@" </dev/null 2>&1) || true
 }
 

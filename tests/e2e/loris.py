@@ -17,7 +17,9 @@ import sys
 
 def hello():
     out = ssl.MemoryBIO()
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), out, server_hostname="node")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["headgate/1"])
+    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="node")
     try:
         tls.do_handshake()
     except ssl.SSLWantReadError:

@@ -211,7 +211,7 @@ PY
 node_serves_tls() {
     local to=$1
     [[ $to != *:* ]] || to="[$to]"
-    timeout 10 ip netns exec "$NS" openssl s_client -connect "$to:1500" \
+    timeout 10 ip netns exec "$NS" openssl s_client -connect "$to:1500" -alpn headgate/1 \
         -cert "$HG_DIR/pki/alpha.crt" -key "$HG_DIR/pki/alpha.key" -CAfile "$HG_DIR/pki/ca.crt" \
         </dev/null 2>&1 | grep -q 'Verify return code: 0'
 }

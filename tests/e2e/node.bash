@@ -102,5 +102,5 @@ node_export() {
 
 # node_s_client OPTION...: openssl s_client against the node, bounded; its output is in $output.
 node_s_client() {
-    timeout 10 ip netns exec "$NS" openssl s_client -connect "$HG_NODE_ADDR:1500" "$@" </dev/null 2>&1
+    timeout 10 ip netns exec "$NS" openssl s_client -connect "$HG_NODE_ADDR:1500" -alpn headgate/1 "$@" </dev/null 2>&1
 }

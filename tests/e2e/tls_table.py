@@ -289,7 +289,7 @@ def ingest(tool, offer, key):
 
 
 def strangers(tool, offer, key):
-    """The native protocol's port: another ALPN, or no certificate. tstclnt can offer no ALPN."""
+    """The native protocol's port: another ALPN or none, or no certificate. tstclnt can offer no ALPN."""
     for version in ("1.3", "1.2"):
         suite, group = next(pair for pair in shared(key, version) if pair[1].name == "P-256")
         one = offer(suite, group, port=INGEST)
@@ -297,9 +297,9 @@ def strangers(tool, offer, key):
             argv = [x for x in tool.argv(one) if x != "--no-alpn"] + [f"https://{one.host}:{INGEST}/"]
             yield f"{suite} ALPN of HTTP", lambda argv=argv: refuse(tool, argv, 120)
             continue
-        for alpn in ("http/1.1", "headgate/2", "headgate"):
+        for alpn in ("http/1.1", "headgate/2", "headgate", ""):
             one.alpn = alpn
-            yield f"{suite} ALPN {alpn}", lambda argv=tool.argv(one): refuse(tool, argv, 120)
+            yield f"{suite} ALPN {alpn or 'none'}", lambda argv=tool.argv(one): refuse(tool, argv, 120)
         one.alpn, one.cert = PROTOCOL, ""
         yield f"{suite} no certificate", lambda argv=tool.argv(one), v=version: refuse(tool, argv, NO_CERTIFICATE[v])
 
