@@ -131,17 +131,19 @@ said() {
 }
 
 @test "key updates after every few records: curl, gnutls and openssl follow" {
-    local version
+    local before
     requires curl gnutls-cli
     node_start --set test.tls-key-update-after=20
     peer curl -s -o "$HG_DIR/body" --tlsv1.3 --cacert "$HG_DIR/pki/ca.crt" https://$HG_NODE_ADDR/1000000
     [ "$(stat -c %s "$HG_DIR/body")" -eq 1000000 ]
     node_counts tls.key_updates 20
-    printf 'GET /1000000 HTTP/1.0\r\n\r\n' | peer gnutls-cli --x509cafile "$HG_DIR/pki/ca.crt" \
+    before=$(node_counter tls.key_updates)
+    # GnuTLS takes eight in a second and no more
+    printf 'GET /200000 HTTP/1.0\r\n\r\n' | peer gnutls-cli --x509cafile "$HG_DIR/pki/ca.crt" \
         --verify-hostname $HG_NODE_ADDR -p 443 --priority NORMAL:-VERS-ALL:+VERS-TLS1.3 \
         $HG_NODE_ADDR >"$HG_DIR/said" 2>&1
-    [ "$(stat -c %s "$HG_DIR/said")" -gt 1000000 ]
-    node_counts tls.key_updates 40
+    [ "$(stat -c %s "$HG_DIR/said")" -gt 200000 ]
+    node_counts tls.key_updates $((before + 3))
     s_client 1007 -tls1_3
     said '^once around'
     # the service only sends: keys change all the same
