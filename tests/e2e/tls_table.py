@@ -104,7 +104,7 @@ def update_keys(tool, one, asks):
     told = {"openssl": "KEYUPDATE", "gnutls": "Rekey was completed"}[tool.name]
     with Talk(tool.argv(one)) as talk:
         for i in range(5):
-            line = b"line %d\n" % i * 100
+            line = b"line %d\n" % i * 20
             for part in line.splitlines(keepends=True):
                 talk.say(part)
                 if talk.hear(len(part)) != part:
