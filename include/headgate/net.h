@@ -38,6 +38,8 @@ const char *hg_ip_str(const struct hg_ip *ip, char buf[HG_IP_STRLEN]);
 int hg_ip_parse(const char *text, struct hg_ip *out);
 /* Parses "192.0.2.1/24" or "2001:db8::1/64" into address and prefix length (of 32 or 128). */
 int hg_ip_parse_prefix(const char *text, struct hg_ip *out, unsigned *len);
+/* Whether ip is of net's family and begins with the first len bits of it; len as in the line above. */
+bool hg_ip_in(const struct hg_ip *ip, const struct hg_ip *net, unsigned len);
 
 enum hg_seg_kind {
     HG_SEG_TCP,         /* a TCP segment for one of our addresses */

@@ -110,7 +110,20 @@ void hg_tcp_destroy(struct hg_tcp *tcp);
  * accepted. An all-zero ip means any of ours. 0, -EADDRINUSE, -ENOSPC (HG_TCP_LISTENERS_MAX). */
 #define HG_TCP_LISTENERS_MAX 16
 int hg_tcp_listen(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port, void *listener);
-/* SYNs for the port are answered with RST from now on; connections stay. */
+/* From where a listener takes connections. */
+#define HG_TCP_ALLOW_MAX 64
+struct hg_tcp_allow {
+    struct hg_net_prefix prefix[HG_TCP_ALLOW_MAX];
+    unsigned n;  /* of them; 0: from anywhere */
+    bool silent; /* others get no answer; false: the one of a port that nobody listens on */
+};
+/* Looked at before anything is kept of a SYN or looked for in a cookie; connections that stand are not
+ * touched. The list is the caller's, and stays unchanged while it is in use; NULL: from anywhere. 0,
+ * -ENOENT: no such listener. */
+int hg_tcp_allow(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port,
+                 const struct hg_tcp_allow *allow);
+/* SYNs for the port are answered with RST from now on, also of whom the listener was silent to;
+ * connections stay. */
 int hg_tcp_unlisten(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port);
 
 /* Active open. flow.lport 0 picks a free ephemeral port. The result comes as an event. 0,
@@ -269,6 +282,7 @@ uint32_t hg_tcp_time_waits(const struct hg_tcp *tcp);
     X(rx_bad_option, "segments with an option that lies about its length")                         \
     X(rx_no_conn, "segments for no connection, answered with RST")                                 \
     X(rx_no_listener, "SYNs for a port nobody listens on, answered with RST")                      \
+    X(rx_not_allowed, "segments for a listener from an address that its allow list does not have") \
     X(rx_closed_silent, "segments for a port nobody listens on, not answered as configured")       \
     X(rx_paws, "segments dropped by the timestamp check (PAWS)")                                   \
     X(rx_out_of_window, "segments outside the receive window")                                     \

@@ -62,6 +62,17 @@ int hg_ip_parse(const char *text, struct hg_ip *out)
     return 0;
 }
 
+bool hg_ip_in(const struct hg_ip *ip, const struct hg_ip *net, unsigned len)
+{
+    bool v4 = hg_ip_is_v4(net);
+    unsigned bits = v4 ? 96 + len : len, whole = bits / 8, rest = bits % 8;
+
+    /* Without this ::/0 would be all of IPv4 as well, which is kept in mapped form. */
+    if (hg_ip_is_v4(ip) != v4 || memcmp(ip->b, net->b, whole) != 0)
+        return false;
+    return rest == 0 || (ip->b[whole] ^ net->b[whole]) >> (8 - rest) == 0;
+}
+
 /* Decimal digits only: no sign, no space, no leading zero, all of which strtoul() would let pass. */
 static int parse_len(const char *text, unsigned max, unsigned *out)
 {

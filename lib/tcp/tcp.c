@@ -166,6 +166,17 @@ int hg_tcp_listen(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port, voi
     return -ENOSPC;
 }
 
+int hg_tcp_allow(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port,
+                 const struct hg_tcp_allow *allow)
+{
+    struct tcp_listener *l = find_exact(tcp, ip, port);
+
+    if (!l)
+        return -ENOENT;
+    l->allow = allow;
+    return 0;
+}
+
 int hg_tcp_unlisten(struct hg_tcp *tcp, const struct hg_ip *ip, uint16_t port)
 {
     struct tcp_listener *l = find_exact(tcp, ip, port);

@@ -256,6 +256,7 @@ struct tcp_listener {
     uint16_t port;
     bool used;
     void *user;
+    const struct hg_tcp_allow *allow; /* the service's; NULL: from anywhere */
 };
 
 /* One slot of the connection table: open addressing, linear probing. */

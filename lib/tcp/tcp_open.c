@@ -322,6 +322,31 @@ static bool pass_stray(struct hg_tcp *tcp, struct tcp_seg *s)
     return true;
 }
 
+static bool allowed(const struct tcp_listener *listener, const struct hg_ip *remote)
+{
+    const struct hg_tcp_allow *allow = listener->allow;
+
+    if (!allow || !allow->n)
+        return true;
+    for (unsigned i = 0; i < allow->n; i++)
+        if (hg_ip_in(remote, &allow->prefix[i].ip, allow->prefix[i].len))
+            return true;
+    return false;
+}
+
+/* Whoever is not allowed cannot tell the listener from a closed port, or from no host at all. */
+static void refuse(struct hg_tcp *tcp, struct tcp_seg *s, const struct tcp_listener *listener)
+{
+    uint8_t flags = s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
+
+    /* We may have connected to it from that port. */
+    if (flags != TCP_SYN && pass_stray(tcp, s))
+        return;
+    tcp->count.rx_not_allowed++;
+    if (!(flags & TCP_RST) && !listener->allow->silent && !tcp->cfg.closed_silent)
+        tcp_segment_rst_reply(tcp, s);
+}
+
 /* RFC 9293 3.10.7.1 (CLOSED) and 3.10.7.2 (LISTEN). Text in a SYN is not taken; the peer sends it
  * again. */
 void tcp_open_no_conn(struct hg_tcp *tcp, struct tcp_seg *s)
@@ -329,6 +354,10 @@ void tcp_open_no_conn(struct hg_tcp *tcp, struct tcp_seg *s)
     const struct tcp_listener *listener = find_listener(tcp, s->flow);
     uint8_t flags = s->h.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
 
+    if (listener && !allowed(listener, &s->flow->remote)) {
+        refuse(tcp, s, listener);
+        return;
+    }
     if (listener && flags & TCP_ACK && !(flags & (TCP_SYN | TCP_RST)) &&
         accept_cookie(tcp, s, listener))
         return;

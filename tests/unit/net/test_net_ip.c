@@ -92,6 +92,42 @@ static void test_prefix(void)
     CU_ASSERT_TRUE(hg_ip_parse_prefix("2001:db8::1", &ip, &len) < 0);
 }
 
+static void test_in(void)
+{
+    static const struct {
+        const char *ip, *net;
+        bool in;
+    } rows[] = {
+        {"192.0.2.255", "192.0.2.0/24", true},
+        {"192.0.3.0", "192.0.2.0/24", false},
+        {"192.0.2.129", "192.0.2.128/25", true},
+        {"192.0.2.127", "192.0.2.128/25", false},
+        {"192.0.2.1", "192.0.2.1/32", true},
+        {"192.0.2.0", "192.0.2.1/32", false},
+        {"192.0.2.2", "192.0.2.3/31", true},
+        {"203.0.113.1", "0.0.0.0/0", true},
+        {"2001:db8::1", "0.0.0.0/0", false},
+        {"2001:db8::1", "::/0", true},
+        {"203.0.113.1", "::/0", false},
+        {"2001:db8:ffff::", "2001:db8::/32", true},
+        {"2001:db9::", "2001:db8::/32", false},
+        {"2001:db8:8000::1", "2001:db8:8000::/33", true},
+        {"2001:db8:7fff::1", "2001:db8:8000::/33", false},
+        {"2001:db8::1", "2001:db8::1/128", true},
+        {"2001:db8::", "2001:db8::1/127", true},
+        {"2001:db8::2", "2001:db8::1/127", false},
+    };
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(rows); i++) {
+        struct hg_ip ip, net;
+        unsigned len;
+
+        CU_ASSERT_EQUAL_FATAL(hg_ip_parse(rows[i].ip, &ip), 0);
+        CU_ASSERT_EQUAL_FATAL(hg_ip_parse_prefix(rows[i].net, &net, &len), 0);
+        CU_ASSERT_EQUAL(hg_ip_in(&ip, &net, len), rows[i].in);
+    }
+}
+
 int main(void)
 {
     CU_pSuite suite;
@@ -102,7 +138,7 @@ int main(void)
     if (suite == NULL || !CU_add_test(suite, "IPv4 is mapped", test_v4_is_mapped) ||
         !CU_add_test(suite, "equal", test_equal) || !CU_add_test(suite, "text", test_text) ||
         !CU_add_test(suite, "parse refuses", test_parse_refuses) ||
-        !CU_add_test(suite, "prefix", test_prefix))
+        !CU_add_test(suite, "prefix", test_prefix) || !CU_add_test(suite, "in a network", test_in))
         return 1;
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
