@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of options, and loading, setting and printing by it. */
 #include "config.h"
+#include "access.h"
 #include "netcfg.h"
 #include <headgate/units.h>
 #include <ctype.h>
@@ -159,6 +160,15 @@ static const struct option options[] = {
      "threads for public-key work; auto: one for each CPU without a shard, 4 at most; 0: the "
      "shards do it between packets"},
     {"ingest", "port", COUNT, AT(listen), "1500", 1, 65535, "TCP port of the native protocol"},
+    {"ingest", "class", CHOICE, AT(access.class), "restricted", 0, 0,
+     "public|restricted|enumerated: who may connect: whoever can; addresses in allow, with a "
+     "certificate; the same, and nobody else gets an answer"},
+    {"ingest", "allow", TEXT, AT(access.allow[0]), "", 0, 0,
+     "networks and addresses, IPv4 and IPv6, separated by commas: 192.0.2.0/24, 2001:db8::7; up to "
+     "64 in allow to allow4; empty: all, not with enumerated"},
+    {"ingest", "allow2", TEXT, AT(access.allow[1]), "", 0, 0, "more of them"},
+    {"ingest", "allow3", TEXT, AT(access.allow[2]), "", 0, 0, "more of them"},
+    {"ingest", "allow4", TEXT, AT(access.allow[3]), "", 0, 0, "more of them"},
     {"ingest", "connections", COUNT, AT(connections), "1024", 1, M, "connections per shard"},
     {"ingest", "volumes", COUNT, AT(volumes), "64", 1, 4096, "volumes per session"},
     {"ingest", "requests", COUNT, AT(requests), "8192", 64, M, "frames at the store per shard"},
@@ -199,6 +209,9 @@ static const struct option options[] = {
     {"test", "http", COUNT, AT(test_port[3]), "0", 0, 65535,
      "TCP port; GET /N answers N bytes, N up to 64 MiB; 0: none"},
     {"test", "http-tls", COUNT, AT(test_port_tls[3]), "0", 0, 65535, "the same over TLS"},
+    {"test", "class", CHOICE, AT(test_access.class), "public", 0, 0,
+     "public|restricted|enumerated: as in [ingest], for these services; plain ones are public"},
+    {"test", "allow", TEXT, AT(test_access.allow[0]), "", 0, 0, "as in [ingest]"},
     {"test", "connections", COUNT, AT(test_conns), "256", 1, M,
      "connections to these services per shard"},
     {"test", "idle", TIME, AT(test_idle), "60s", HG_SEC(1), HG_SEC(86400),
@@ -609,6 +622,8 @@ int config_check(struct config *cfg, struct hg_err *err)
     if (cfg->rcv_mem == 0)
         cfg->rcv_mem = least_rx_bytes(cfg) / 4 * 3;
     rc = check_test(cfg, err);
+    if (rc == 0)
+        rc = access_check(cfg, err);
     if (rc != 0)
         return rc;
     return check_store(cfg, err);

@@ -39,6 +39,13 @@ struct config_tls {
     char client_cert[CFG_TEXT_MAX];                            /* "required", "asked", "off" */
 };
 
+/* Who may come to a listener: [ingest], and [test] for the test services; access.h. */
+#define CFG_ALLOW_KEYS 4
+struct config_access {
+    char class[CFG_TEXT_MAX]; /* "public", "restricted" or "enumerated" */
+    char allow[CFG_ALLOW_KEYS][CFG_TEXT_MAX];
+};
+
 struct config {
     /* [node] */
     char profile[CFG_TEXT_MAX];
@@ -76,6 +83,7 @@ struct config {
     char helpers[CFG_TEXT_MAX]; /* a number up to CFG_HELPERS_MAX, or "auto" */
     uint64_t handshakes_max, prefix_max, handshake_rate;
     /* [ingest] */
+    struct config_access access;
     uint64_t listen, connections, volumes, requests, max_raw, credit, buffers;
     hg_ns hello_timeout, frame_timeout, idle, write_timeout, no_space_retry;
     /* [store] */
@@ -92,6 +100,7 @@ struct config {
     uint64_t test_key_update_after; /* records; 0: TLS decides */
     uint64_t test_tickets;          /* 0: none */
     struct config_tls test_tls;
+    struct config_access test_access;
     /* [control] */
     char socket[CFG_TEXT_MAX];
     /* [debug] */

@@ -8,8 +8,7 @@
 /* section: for what is said about mistakes. */
 typedef int item_fn(struct hg_net_cfg *out, const char *section, char *item, struct hg_err *err);
 
-/* Takes the blanks off both ends. */
-static char *strip(char *text)
+char *netcfg_strip(char *text)
 {
     size_t len;
 
@@ -30,7 +29,7 @@ static int each(const char *list, const char *section, struct hg_net_cfg *out, i
 
     snprintf(text, sizeof text, "%s", list);
     while (rc == 0 && (item = strsep(&rest, ",")) != NULL) {
-        item = strip(item);
+        item = netcfg_strip(item);
         if (*item != '\0')
             rc = fn(out, section, item, err);
     }
@@ -81,8 +80,9 @@ static int route(struct hg_net_cfg *out, const char *section, char *item, struct
                        "[%s] routes = %s: write it like 198.51.100.0/24 via 192.0.2.254", section,
                        item);
     *via = '\0';
-    if (hg_ip_parse_prefix(strip(item), &r->to.ip, &r->to.len) != 0 ||
-        hg_ip_parse(strip(via + 5), &r->via) != 0 || hg_ip_is_v4(&r->to.ip) != hg_ip_is_v4(&r->via))
+    if (hg_ip_parse_prefix(netcfg_strip(item), &r->to.ip, &r->to.len) != 0 ||
+        hg_ip_parse(netcfg_strip(via + 5), &r->via) != 0 ||
+        hg_ip_is_v4(&r->to.ip) != hg_ip_is_v4(&r->via))
         return hg_fail(err, -EINVAL,
                        "[%s] routes = %s via %s: write it like 198.51.100.0/24 via 192.0.2.254",
                        section, item, via + 5);

@@ -13,6 +13,9 @@ const char *netcfg_section(unsigned n);
 /* The DPDK name of a port's device. */
 void netcfg_device(const struct config_port *port, char out[CFG_TEXT_MAX]);
 
+/* Takes the blanks off both ends, the latter in place. */
+char *netcfg_strip(char *text);
+
 /* Fills addresses, gateways, routes, VLAN and the like of *out; the rest of it is zero. -EINVAL and a
  * sentence that names section and key. What needs to be seen together (a gateway off the link) is checked
  * by hg_net_create(). */

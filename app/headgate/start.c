@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Start in stages. A stage that fails has undone itself; node_start() undoes those before it. */
+#include "access.h"
 #include "netcfg.h"
 #include "node.h"
 #include <headgate/units.h>
@@ -247,6 +248,8 @@ static void shard_test(const struct node *node, struct hg_shard_cfg *out)
     out->test.svc.conns_max = (uint32_t)cfg->test_conns;
     out->test.svc.idle = cfg->test_idle;
     out->test.tls = node->tls.test;
+    access_parse(&cfg->test_access, "test", &out->test.allow,
+                 NULL); /* config_check() let it pass */
     for (unsigned kind = 0; kind < HG_TESTSVC_KINDS; kind++) {
         out->test.port[kind] = (uint16_t)cfg->test_port[kind];
         out->test.port_tls[kind] = (uint16_t)cfg->test_port_tls[kind];
@@ -316,6 +319,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
         .client_hello_timeout = cfg->client_hello_timeout,
         .handshake_timeout = cfg->handshake_timeout,
     };
+    access_parse(&cfg->access, "ingest", &out->allow, NULL); /* config_check() let it pass */
     if (cfg->test_services)
         shard_test(node, out);
     for (unsigned i = 0; i < node->n_ports; i++)

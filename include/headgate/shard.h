@@ -29,6 +29,7 @@ struct hg_shard_test {
     struct hg_tls_ctx *tls;              /* a reference is taken */
     uint16_t port[HG_TESTSVC_KINDS];     /* plain, 0: not offered */
     uint16_t port_tls[HG_TESTSVC_KINDS]; /* TLS from the first byte, 0: not offered */
+    struct hg_tcp_allow allow;           /* from where; all zero: anywhere */
 };
 
 #define HG_SHARD_PORTS_MAX 4
@@ -59,6 +60,7 @@ struct hg_shard_cfg {
     uint32_t conns_max;          /* connections with TLS state [1024] */
     uint32_t tx_mbufs;           /* [8192] buffers for records on their way out */
     uint16_t listen_port;        /* native protocol [1500] */
+    struct hg_tcp_allow allow;   /* from where; all zero: anywhere */
     struct hg_helpers *helpers; /* carry out handshake steps, and outlive the shard; NULL: the shard
                                   * does, a step a turn at most, and less while data moves */
     uint32_t handshakes_max;    /* TLS connections whose peer is not known yet; they have places of

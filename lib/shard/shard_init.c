@@ -122,6 +122,7 @@ static int listen_on(struct hg_shard *sh, const struct listener *l, struct hg_er
     if (rc != 0)
         return hg_fail(err, rc, "shard %u: cannot listen on port %u for %s: %s", sh->cfg.id,
                        l->port, l->name, rc == -EADDRINUSE ? "it is taken" : strerror(-rc));
+    hg_tcp_allow(sh->tcp, &any, l->port, l->allow);
     sh->n_listeners++;
     return 0;
 }
@@ -129,12 +130,16 @@ static int listen_on(struct hg_shard *sh, const struct listener *l, struct hg_er
 /* Invariant 7. */
 static int make_listeners(struct hg_shard *sh, struct hg_err *err)
 {
-    struct listener ingest = {
-        .port = sh->cfg.listen_port, .name = "ingest", .ops = &service_ingest, .tls = &sh->tls_ctx};
+    struct listener ingest = {.port = sh->cfg.listen_port,
+                              .name = "ingest",
+                              .ops = &service_ingest,
+                              .tls = &sh->tls_ctx,
+                              .allow = &sh->cfg.allow};
     int rc = listen_on(sh, &ingest, err);
 
     for (unsigned kind = 0; rc == 0 && has_test(&sh->cfg) && kind < HG_TESTSVC_KINDS; kind++) {
-        struct listener l = {.kind = (enum hg_testsvc_kind)kind, .ops = &service_test};
+        struct listener l = {
+            .kind = (enum hg_testsvc_kind)kind, .ops = &service_test, .allow = &sh->cfg.test.allow};
 
         l.name = hg_testsvc_name(l.kind);
         l.port = sh->cfg.test.port[kind];

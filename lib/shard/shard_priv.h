@@ -65,7 +65,8 @@ struct listener {
     enum hg_testsvc_kind kind; /* which, of service_test */
     const char *name;          /* of the service: "ingest", "echo", ... */
     const struct service_ops *ops;
-    struct hg_tls_ctx **tls; /* where the shard keeps the context; NULL: plain */
+    struct hg_tls_ctx **tls;          /* where the shard keeps the context; NULL: plain */
+    const struct hg_tcp_allow *allow; /* in the shard's cfg */
 };
 
 struct hg_conn {

@@ -63,7 +63,8 @@ as() {
 
 @test "client certificates: off, asked and required, and a session is for sources with a name only" {
     local version
-    node_start --set test.tls-client-certificate=asked --set tls.client-certificate=off
+    node_start --set test.tls-client-certificate=asked --set tls.client-certificate=off \
+        --set ingest.class=public
     for version in -tls1_2 -tls1_3; do
         client 1007 $version
         says 'Verify return code: 0 (ok)'

@@ -310,3 +310,66 @@ ROWS
         --set "port.address=192.0.2.1/24, 2001:db8::1/64" --set "port.gateway=192.0.2.254,2001:db8::fe"
     [ "$status" -eq 0 ]
 }
+
+# connects ADDRESS FROM: says "connected", "refused" or "silence".
+connects() {
+    hg_in "$NS" python3 - "$1" "$2" <<'PY'
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 1500), 3, (sys.argv[2], 0))
+    print("connected")
+except ConnectionRefusedError:
+    print("refused")
+except TimeoutError:
+    print("silence")
+PY
+}
+
+# strangers_get ANSWER: 192.0.2.3 and 2001:db8::3 get it, while .2 and ::2 connect, and a source works.
+strangers_get() {
+    local refused
+    ip -n "$NS" address replace 192.0.2.3/24 dev hg0
+    ip -n "$NS" address replace 2001:db8::3/64 dev hg0 nodad
+    refused=$(node_counter tcp.rx_not_allowed)
+    [ "$refused" -eq 0 ] || hg_die "$refused segments were not allowed before any stranger came"
+    [ "$(connects "$HG_NODE_ADDR" 192.0.2.2)" = connected ]
+    [ "$(connects "$NODE6" "$CLIENT6")" = connected ]
+    [ "$(node_counter tcp.rx_not_allowed)" -eq 0 ]
+    [ "$(connects "$HG_NODE_ADDR" 192.0.2.3)" = "$1" ]
+    node_counts tcp.rx_not_allowed 1
+    refused=$(node_counter tcp.rx_not_allowed)
+    [ "$(connects "$NODE6" 2001:db8::3)" = "$1" ]
+    node_counts tcp.rx_not_allowed $((refused + 1))
+    node_load alpha --size 4M --bytes 4M
+}
+
+@test "a restricted port is closed to who is not in its list, an enumerated one silent" {
+    local allow=192.0.2.2,2001:db8::2
+    dual_start --set "ingest.allow=$allow"
+    strangers_get refused
+    hg_daemon_stop
+    dual_start --set "ingest.allow=$allow" --set port.closed-ports=silent
+    strangers_get silence
+    hg_daemon_stop
+    dual_start --set ingest.class=enumerated --set "ingest.allow=$allow"
+    strangers_get silence
+}
+
+@test "a profile whose class asks for more than it sets is refused, with what to do" {
+    local profile=$HG_TOP/config/test.ini
+    run "$HG_DAEMON" --check-config --config "$profile" --set ingest.class=enumerated
+    [ "$status" -eq 2 ]
+    [[ $output == *"[ingest] class = enumerated: allow must name the nodes that may connect"* ]]
+    run "$HG_DAEMON" --check-config --config "$profile" --set tls.client-certificate=off
+    [ "$status" -eq 2 ]
+    [[ $output == *"[ingest] class = restricted: needs a certificate of every client"* ]]
+    run "$HG_DAEMON" --check-config --config "$profile" --set test.class=restricted
+    [ "$status" -eq 2 ]
+    [[ $output == *"[test] class = restricted: needs a certificate of every client, but echo is not over TLS"* ]]
+    run "$HG_DAEMON" --check-config --config "$profile" --set ingest.allow=192.0.2.1/24
+    [ "$status" -eq 2 ]
+    [[ $output == *"[ingest] allow = 192.0.2.1/24: "*"write 192.0.2.0/24"* ]]
+    run "$HG_DAEMON" --dump-config --config "$profile" --set ingest.allow=192.0.2.0/24
+    [ "$status" -eq 0 ]
+    [[ $output == *"class = restricted"*"allow = 192.0.2.0/24"*"class = public"* ]]
+}

@@ -242,6 +242,25 @@ PY
     [ "$(ask http://$HG_NODE_ADDR/10)" = 200 ]
 }
 
+@test "the services' list of addresses is theirs alone" {
+    local from
+    node_start --set test.class=restricted --set test.allow=192.0.2.2 \
+        --set test.tls-client-certificate=required --set test.echo=0 --set test.discard=0 \
+        --set test.chargen=0 --set test.http=0
+    ip -n "$NS" address replace 192.0.2.3/24 dev hg0
+    for from in 192.0.2.2 192.0.2.3; do
+        peer python3 -c "
+import socket
+socket.create_connection(('$HG_NODE_ADDR', 1500), 5, ('$from', 0))"
+    done
+    [ "$(ask https://$HG_NODE_ADDR/10 --interface 192.0.2.2 --cert "$HG_DIR/pki/alpha.crt" \
+        --key "$HG_DIR/pki/alpha.key")" = 200 ]
+    [ "$(node_counter tcp.rx_not_allowed)" -eq 0 ]
+    run peer curl -sv --interface 192.0.2.3 https://$HG_NODE_ADDR/10
+    [[ $output == *'Connection refused'* ]] || hg_die "said: $output"
+    node_counts tcp.rx_not_allowed 1
+}
+
 @test "a production profile refuses the services, and so does one that does not ask for them" {
     local profile=$HG_TOP/config/bare-metal-25g.ini
     run "$HG_DAEMON" --check-config --config "$profile" --set test.services=yes

@@ -62,6 +62,8 @@ static void test_client_certificate(void)
         set(text);
         bad("a production profile lets in only sources with a certificate");
         set("node.profile=test");
+        bad("[ingest] class = restricted: needs a certificate of every client");
+        set("ingest.class=public");
         good();
     }
     CU_ASSERT_EQUAL(config_set(&cfg, "tls.client-certificate=maybe", &err), -EINVAL);
