@@ -49,8 +49,11 @@ static const unsigned char *our_uri(const GENERAL_NAME *gn, size_t *len)
 /* Two names in one certificate would leave it to chance which counts, so that is refused. */
 static int name_from_san(const X509 *cert, char name[HG_TLS_NAME_MAX])
 {
-    GENERAL_NAMES *san = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-    int found = 0, rc = -ENOENT;
+    int critical, found = 0, rc = -ENOENT;
+    GENERAL_NAMES *san = X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
+
+    if (san == NULL && critical != -1)
+        return -EINVAL; /* there twice, or not readable: the CN would be another's name */
 
     for (int i = 0; i < sk_GENERAL_NAME_num(san); i++) {
         size_t len;

@@ -7,6 +7,7 @@
 #include <CUnit/CUnit.h>
 #include <errno.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -186,6 +187,27 @@ static int name_of(const char *cn, const char *san, char name[HG_TLS_NAME_MAX])
     return rc;
 }
 
+/* Also where each of two extensions has one name only, and the CN another. */
+static void test_two_extensions(void)
+{
+    char name[HG_TLS_NAME_MAX] = "left over";
+    X509 *x = X509_new();
+
+    FX_MUST(x != NULL &&
+            X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8,
+                                       (const unsigned char *)"web-01", -1, -1, 0) == 1);
+    for (int i = 0; i < 2; i++) {
+        X509_EXTENSION *ext =
+            X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "URI:headgate:source/db");
+
+        FX_MUST(ext != NULL && X509_add_ext(x, ext, -1) == 1);
+        X509_EXTENSION_free(ext);
+    }
+    CU_ASSERT_EQUAL(hg_tls_peer_cert_name(x, name), -EINVAL);
+    CU_ASSERT_STRING_EQUAL(name, "");
+    X509_free(x);
+}
+
 static void test_names(void)
 {
     static const struct {
@@ -211,6 +233,7 @@ static void test_names(void)
         {"web-01", "URI:headgate:source/a,URI:headgate:source/b", -EINVAL, ""},
         {"web-01", "URI:headgate:source/a,URI:headgate:source/a", -EINVAL, ""},
         {"web-01", "URI:headgate:sourceX", 0, "web-01"},
+        {"web-01", "DER:3003020101", -EINVAL, ""}, /* an INTEGER where names should be */
     };
     char name[HG_TLS_NAME_MAX], uri[200] = "URI:headgate:source/";
 
@@ -228,8 +251,13 @@ static void test_names(void)
 int main(void)
 {
     static const CU_TestInfo tests[] = {
-        {"files", test_files},    {"settings", test_settings}, {"references", test_references},
-        {"key log", test_keylog}, {"names", test_names},       CU_TEST_INFO_NULL,
+        {"files", test_files},
+        {"settings", test_settings},
+        {"references", test_references},
+        {"key log", test_keylog},
+        {"names", test_names},
+        {"two extensions with names", test_two_extensions},
+        CU_TEST_INFO_NULL,
     };
     CU_SuiteInfo suites[] = {{"tls_ctx", NULL, NULL, NULL, NULL, (CU_TestInfo *)tests},
                              CU_SUITE_INFO_NULL};
