@@ -198,7 +198,8 @@ static int make_ssl(struct hg_tls_hs *hs)
         return -ENOMEM;
     BIO_up_ref(hs->out);
     SSL_set0_wbio(hs->ssl, hs->out);
-    SSL_set_app_data(hs->ssl, hs);
+    if (SSL_set_app_data(hs->ssl, hs) != 1)
+        return -ENOMEM; /* the callbacks would not find their handshake */
     return read_from(hs, (const uint8_t *)"", 0);
 }
 
