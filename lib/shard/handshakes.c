@@ -222,12 +222,17 @@ static bool take_token(struct hg_shard *sh)
     return true;
 }
 
-/* The first record is whole: public-key work begins, or not. False: the connection is gone. */
-static bool admit(struct hg_conn *c, const struct hg_iov *iov, unsigned n)
+static bool whole(const struct hg_conn *c, const struct hg_iov *iov, unsigned n)
 {
     uint32_t size = hg_tls_record_size(iov, n);
 
-    if (c->admitted || size == 0 || hg_tcp_readable(c->tcp) < size)
+    return size != 0 && hg_tcp_readable(c->tcp) >= size;
+}
+
+/* The first record is whole: public-key work begins, or not. False: the connection is gone. */
+static bool admit(struct hg_conn *c, const struct hg_iov *iov, unsigned n)
+{
+    if (c->admitted || !whole(c, iov, n))
         return true;
     if (!take_token(c->shard)) {
         c->shard->count.handshakes_rate++;
@@ -240,14 +245,24 @@ static bool admit(struct hg_conn *c, const struct hg_iov *iov, unsigned n)
     return true;
 }
 
+/* One whose hello came, and waits for its turn, is not at fault: it has the time of a handshake. */
 void handshakes_timeout(struct hg_conn *c)
 {
-    if (c->admitted)
-        c->shard->count.handshake_timeouts++;
+    struct hg_shard *sh = c->shard;
+    hg_ns end = c->accepted_at + sh->cfg.handshake_timeout;
+    struct hg_iov iov[PEEK_IOV];
+    bool came = c->admitted || whole(c, iov, hg_tcp_peek(c->tcp, iov, PEEK_IOV));
+
+    if (came && sh->now < end) {
+        hg_wheel_arm(&sh->wheel, &c->timer, end);
+        return;
+    }
+    if (came)
+        sh->count.handshake_timeouts++;
     else
-        c->shard->count.hello_timeouts++;
+        sh->count.hello_timeouts++;
     conn_log(c, HG_LOG_WARN,
-             c->admitted ? "TLS handshake took too long" : "no whole ClientHello came in time", "");
+             came ? "TLS handshake took too long" : "no whole ClientHello came in time", "");
     conn_close(c);
 }
 

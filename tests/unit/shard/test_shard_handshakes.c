@@ -450,6 +450,24 @@ static void test_timeouts(void)
     world_end();
 }
 
+/* A hello that is there and waits for helpers has come in time. */
+static void test_waits_its_turn(void)
+{
+    world_make(
+        &(struct hg_shard_cfg){.client_hello_timeout = HG_SEC(1), .handshake_timeout = HG_SEC(3)},
+        true);
+    w.steps_per_turn = 0;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        say(dial(i), 0);
+    run_for(HG_MS(1500));
+    CU_ASSERT_EQUAL(count("hello_timeouts"), 0);
+    CU_ASSERT_EQUAL(hg_shard_handshakes(w.shard).open, CLIENTS);
+    run_for(HG_SEC(2));
+    CU_ASSERT_EQUAL(count("handshake_timeouts"), CLIENTS);
+    CU_ASSERT_EQUAL(count("hello_timeouts"), 0);
+    world_end();
+}
+
 /* ---- real threads ---- */
 
 static atomic_bool stop;
@@ -552,6 +570,7 @@ static void add_tests(CU_pSuite suite)
     CU_add_test(suite, "a prefix has its share of handshakes", test_prefix);
     CU_add_test(suite, "handshakes begin at a bounded rate", test_rate);
     CU_add_test(suite, "each state has its time, and is counted", test_timeouts);
+    CU_add_test(suite, "a hello that waits for its turn has come in time", test_waits_its_turn);
 }
 
 int main(void)
@@ -572,7 +591,7 @@ int main(void)
     add_tests(suite);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
-    failures = CU_get_number_of_failures() + (CU_get_number_of_tests_run() != 11);
+    failures = CU_get_number_of_failures() + (CU_get_number_of_tests_run() != 12);
     CU_cleanup_registry();
     hg_tls_shard_destroy(w.client_shard);
     hg_tls_ctx_unref(w.client_tls);
