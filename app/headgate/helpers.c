@@ -135,7 +135,7 @@ int helpers_stage(struct node *node, struct hg_err *err)
     struct node_helpers *h = &node->helpers;
     struct hg_helpers_cfg cfg = {
         .n_shards = node->n_shards, .socket = SOCKET_ID_ANY, .wake = wake, .arg = &h->work};
-    unsigned n = plan(node);
+    unsigned n = plan(node), begun;
     int rc;
 
     if (n == 0)
@@ -148,8 +148,9 @@ int helpers_stage(struct node *node, struct hg_err *err)
         rc = start_thread(h);
         if (rc == 0)
             continue;
+        begun = h->n;
         helpers_undo(node);
-        return hg_fail(err, rc, "handshake helper %u of %u: %s", h->n + 1, n, strerror(-rc));
+        return hg_fail(err, rc, "handshake helper %u of %u: %s", begun + 1, n, strerror(-rc));
     }
     hg_log(HG_LOG_INFO, "node", "%u handshake helper%s", n, n == 1 ? "" : "s");
     return 0;
