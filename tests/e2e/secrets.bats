@@ -18,7 +18,7 @@ client() {
     local name=$1
     shift
     mkfifo "$HG_DIR/$name.in"
-    hg_start "$name" bash -c "exec ip netns exec $NS openssl s_client -quiet -connect $* <>$HG_DIR/$name.in"
+    hg_start "$name" bash -c "exec ip netns exec $NS openssl s_client -quiet -alpn headgate/1 -connect $* <>$HG_DIR/$name.in"
 }
 
 # greeted NAME: it says a line, which the echo service sends back.
