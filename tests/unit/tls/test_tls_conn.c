@@ -2,6 +2,7 @@
 /* A connection after its handshake, both providers and versions: key updates in flight, alerts and
  * close with data pending, bounds, misuse, and that nothing allocates. */
 #include "alloc_count.h"
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_shard.h"
@@ -603,18 +604,6 @@ static void test_counter_set(void)
         CU_ASSERT_EQUAL(set.value[i], strcmp(set.desc[i].name, "bad_tag") == 0 ? 77 : 0);
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 static const CU_TestInfo tests[] = {
     {"key updates in flight", test_key_updates},
     {"key updates with OpenSSL", test_key_update_with_openssl},
@@ -643,13 +632,8 @@ static const CU_TestInfo tests[] = {
 
 int main(void)
 {
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     alloc_count_start();
     fx_make_dir();
@@ -657,13 +641,8 @@ int main(void)
     fx_make_cert(&(struct fx_cert){.file = "server", .issuer = "ca", .cn = "node"});
     fx_make_cert(&(struct fx_cert){.file = "client", .issuer = "ca", .cn = "web-01"});
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     hg_tls_shard_destroy(shard);
     fx_remove();
-    return failures != 0;
+    return status;
 }

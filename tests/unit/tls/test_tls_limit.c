@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Record sizes (RFC 8449, RFC 6066 4), both versions and providers: what is sent keeps within what
  * the peer asked for, in the handshake too; what comes is held to what we asked for. */
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_shard.h"
@@ -479,18 +480,6 @@ static void test_setting(void)
     CU_ASSERT_EQUAL(hg_tls_ctx_create(&cfg, &ctx, &err), -EINVAL);
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 int main(void)
 {
     static const CU_TestInfo tests[] = {
@@ -507,26 +496,16 @@ int main(void)
         {"setting", test_setting},
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     for (size_t i = 0; i < sizeof big; i++)
         big[i] = (uint8_t)(i * 7 + i / 251);
     fx_make_dir();
     fx_make_cert(&(struct fx_cert){.file = "server", .cn = "node", .key = FX_RSA});
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     hg_tls_shard_destroy(shard);
     fx_remove();
-    return failures != 0;
+    return status;
 }

@@ -2,6 +2,7 @@
 /* Tables of inputs that must be refused, and the alert that RFC 8446, 5246 or an extension's RFC asks
  * for: hellos made by hand, a client's second flight forged with its own keys, and change_cipher_spec
  * in every place. The server is ours, without client certificates; both providers. */
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_shard.h"
@@ -476,18 +477,6 @@ static void test_flight12(void)
     }
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 int main(void)
 {
     static const CU_TestInfo tests[] = {
@@ -501,24 +490,14 @@ int main(void)
         {"TLS 1.2: instead of the second flight", test_flight12},
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     fx_make_dir();
     fx_make_cert(&(struct fx_cert){.file = "server", .cn = "node"});
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     hg_tls_shard_destroy(shard);
     fx_remove();
-    return failures != 0;
+    return status;
 }

@@ -2,6 +2,7 @@
 /* A stream of records as a connection takes it, every suite and both providers: cut at every byte,
  * with one bit wrong anywhere, padded, empty, and as long as may be and longer. The ends are made by
  * hand from known keys. */
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_ctx.h"
@@ -299,18 +300,6 @@ static void test_lengths_12(void)
     }
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 int main(void)
 {
     static const CU_TestInfo tests[] = {
@@ -321,23 +310,13 @@ int main(void)
         {"lengths of TLS 1.2", test_lengths_12},
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = (uint8_t)(i * 7 + i / 251);
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     hg_tls_shard_destroy(shard);
-    return failures != 0;
+    return status;
 }

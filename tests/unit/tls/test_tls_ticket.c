@@ -4,6 +4,7 @@
  * same source and its records go on after the tickets; whatever no longer holds leads to a full
  * handshake. The clock is the test's: time() below is what OpenSSL and we are told.
  */
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_ctx.h"
@@ -497,18 +498,6 @@ static void test_settings(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "RFC 8446 4.6.1"));
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 int main(void)
 {
     static const CU_TestInfo tests[] = {
@@ -528,13 +517,8 @@ int main(void)
         {"settings", test_settings},
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     for (size_t i = 0; i < sizeof big; i++)
         big[i] = (uint8_t)(i * 7 + i / 251);
@@ -543,14 +527,9 @@ int main(void)
     fx_make_cert(&(struct fx_cert){.file = "server", .issuer = "ca", .cn = "node"});
     fx_make_cert(&(struct fx_cert){.file = "client", .issuer = "ca", .cn = "web-01"});
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     forget();
     hg_tls_shard_destroy(shard);
     fx_remove();
-    return failures != 0;
+    return status;
 }

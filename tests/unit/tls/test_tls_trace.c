@@ -2,6 +2,7 @@
 /* The protected records of RFC 8448 3 ("Simple 1-RTT Handshake"), from the secrets on: every one of
  * both directions is opened, sealed again to the same bytes, and taken by a connection, with both
  * providers. */
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_ctx.h"
@@ -288,18 +289,6 @@ static void test_sending(void)
     fx_free(&wire);
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 int main(void)
 {
     static const CU_TestInfo tests[] = {
@@ -308,21 +297,11 @@ int main(void)
         {"a connection sends the trace", test_sending},
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     hg_tls_shard_destroy(shard);
-    return failures != 0;
+    return status;
 }

@@ -2,6 +2,7 @@
 /* When keys are renewed (RFC 8446 4.6.3, 5.5), both providers: by the setting, by a side that only
  * sends, at the limit of the sequence number with an update in flight, and with OpenSSL as the
  * peer. */
+#include "both.h"
 #include "fixture.h"
 #include "tls_conn.h"
 #include "tls_shard.h"
@@ -219,18 +220,6 @@ static void test_with_openssl(void)
         with_openssl(suites13[s]);
 }
 
-static int use_mb(void)
-{
-    provider = HG_TLS_IPSEC_MB;
-    return 0;
-}
-
-static int use_ossl(void)
-{
-    provider = HG_TLS_OPENSSL;
-    return 0;
-}
-
 int main(void)
 {
     static const CU_TestInfo tests[] = {
@@ -242,24 +231,14 @@ int main(void)
         {"with OpenSSL", test_with_openssl},
         CU_TEST_INFO_NULL,
     };
-    CU_SuiteInfo suites[] = {
-        {"ipsec-mb", use_mb, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        {"openssl", use_ossl, NULL, NULL, NULL, (CU_TestInfo *)tests},
-        CU_SUITE_INFO_NULL,
-    };
     struct hg_err err;
-    int failures;
+    int status;
 
     fx_make_dir();
     fx_make_cert(&(struct fx_cert){.file = "server", .cn = "node"});
     FX_MUST(hg_tls_shard_create(&shard, &err) == 0);
-    if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-        return 1;
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
+    status = run_on_both(&provider, tests);
     hg_tls_shard_destroy(shard);
     fx_remove();
-    return failures != 0;
+    return status;
 }
