@@ -5,6 +5,7 @@
  */
 #include "rig.h"
 #include "suite.h"
+#include "tcp_seq.h"
 
 #include <string.h>
 
@@ -247,6 +248,45 @@ static void test_old_duplicates_undo_nothing(void)
 }
 
 /* 4 GB later the same numbers are used again. */
+static void echoing(uint32_t n, uint32_t ecr)
+{
+    rig_in(&rig,
+           (struct rig_in){.flags = TCP_ACK, .seq = 1, .ack = n, .wnd = 60000, .ts_ecr = ecr});
+}
+
+/* Segments 0 and 3 are sent again. Then the gap at 0 closes of itself, and the one
+ * at 3 too if it was only `late`. */
+static void two_gaps(bool late, uint32_t undone)
+{
+    uint32_t first, again;
+
+    start();
+    CU_ASSERT_FALSE(rig.conn->cc.hystart.done);
+    rig_send(&rig, 1, 10 * FULL);
+    rig_poll(&rig);
+    first = rig_take(&rig)->h.ts_val;
+    rig_skip(&rig);
+    rig_advance(&rig, RTT);
+    in(1, segs(1, 3), segs(4, 10));
+    again = rig_take(&rig)->h.ts_val;
+    CU_ASSERT_TRUE(seq_gt(again, first));
+    CU_ASSERT_TRUE(rig.conn->cc.hystart.done);
+    rig_advance(&rig, HG_MS(30));
+    CU_ASSERT_EQUAL(rig_count(&rig, "retrans_segs"), 2);
+    echoing(1 + 3 * FULL, first);
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), 0);
+    echoing(1 + 10 * FULL, late ? first : again);
+    CU_ASSERT_EQUAL(rig_count(&rig, "spurious_recoveries"), undone);
+    CU_ASSERT_EQUAL(rig.conn->cc.hystart.done, !undone);
+    rig_fini(&rig);
+}
+
+static void test_an_undo_waits_for_all_that_was_resent(void)
+{
+    two_gaps(true, 1);
+    two_gaps(false, 0);
+}
+
 static void test_an_episode_long_ago_is_not_undone(void)
 {
     start();
@@ -359,6 +399,7 @@ int main(void)
         {"one mark reduces once", test_one_mark_reduces_once},
         {"a mark is not undone", test_a_mark_is_not_undone},
         {"old duplicates undo nothing", test_old_duplicates_undo_nothing},
+        {"an undo waits for all that was resent", test_an_undo_waits_for_all_that_was_resent},
         {"an episode long ago is not undone", test_an_episode_long_ago_is_not_undone},
         {"only the first echo tells", test_only_the_first_echo_tells},
         {"the reordering timer sends no burst", test_reordering_timer_sends_no_burst},
