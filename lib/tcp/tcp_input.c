@@ -15,13 +15,12 @@
 #define BURST 16
 #define ECN_CE 3                        /* RFC 3168 5: congestion experienced */
 #define PAUSE HG_SEC(1)                 /* then the peer begins with a small window again */
+#define PAWS_SLACK 4                    /* ticks; see overtaken() */
 #define TS_STALE HG_SEC(24 * 24 * 3600) /* RFC 7323 5.5: then TS.Recent is worth nothing */
 
 /* A segment that a retransmission overtook is older than TS.Recent by the reordering; one from before a
  * wrap of the sequence numbers by far more: at 100 Gbit/s by 340 ticks of a millisecond. Linux lets one tick
  * pass. */
-#define PAWS_SLACK 4
-
 static bool overtaken(const struct hg_tcp_conn *conn, const struct tcp_seg *s)
 {
     return conn->ts_recent - s->h.ts_val - 1 < PAWS_SLACK;

@@ -6,9 +6,10 @@
  * asks the table what is lost.
  *
  * Invariants: (1) ssthresh is reduced once per episode, that is, until everything sent before its
- * begin (cc.recover) is acknowledged; (2) `undo` describes the last episode, also after it ended, until
- * the next one begins, and is not armed when ECN or a tail loss probe had proved the congestion; (3) at most one tail loss probe is unanswered (tlp_out); (4) TCP_T_LOSS is
- * the reordering timer while something may yet be judged lost by time (reo_armed), else the probe's.
+ * begin (cc.recover) is acknowledged; (2) `undo` describes the last episode, also after it ended,
+ * until the next one begins, and is not armed when ECN or a tail loss probe had proved the
+ * congestion; (3) at most one tail loss probe is unanswered (tlp_out); (4) TCP_T_LOSS is the
+ * reordering timer while something may yet be judged lost by time (reo_armed), else the probe's.
  */
 #include "tcp_priv.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is sent, and when: acknowledgements once per turn, lost data before new data, new data as
- * window and congestion window allow, FIN after the last byte.
+ * What is sent, and when: acknowledgements once per turn (behind a gap also before one would have to
+ * leave a changed block out), lost data before new data, new data as window and congestion window allow,
+ * FIN after the last byte.
  *
  * There is no Nagle delay: the service writes whole records and frames. All that is queued in a
  * turn is cut into full segments, and only the last may be short.
