@@ -38,14 +38,27 @@ static inline struct hg_bdev_io *bdev_fifo_pop(struct bdev_fifo *q)
     return io;
 }
 
-/* Bytes a request transfers; 0 for a flush. */
+/* What every implementation does before its device is used, and after it was. */
+void bdev_init(struct hg_bdev *dev, const struct hg_bdev_ops *ops, const char *name);
+void bdev_fini(struct hg_bdev *dev);
+
+static inline void bdev_count(struct hg_bdev *dev, enum hg_bdev_error kind)
+{
+    __atomic_fetch_add(&dev->errors[kind], 1, __ATOMIC_RELAXED);
+}
+
+/* For devices that have nothing to do by themselves. */
+void bdev_no_tick(struct hg_bdev *dev, hg_ns now);
+
+/* Bytes a request transfers; 0 for what carries no data. */
 uint64_t bdev_io_bytes(const struct hg_bdev_io *io);
 
 /* 0, or -EINVAL when the request is misaligned, malformed or reaches beyond the device. Offsets
  * can come from a damaged superblock, so this is an error of the request and not an assertion. */
 int bdev_io_check(const struct hg_bdev *dev, const struct hg_bdev_io *io);
 
-/* One blocking request on an open channel with nothing else in flight; 0 or negative errno. */
+/* One blocking request on an open channel with nothing else in flight; 0 or negative errno. Ticks the
+ * device meanwhile. */
 int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset,
                    struct hg_iov buf);
 

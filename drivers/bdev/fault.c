@@ -160,6 +160,8 @@ static unsigned fault_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios,
         if (dev->cfg.delay_polls != 0)
             slot->due += draw(dev) % (dev->cfg.delay_polls + 1);
         ios[i]->status = bdev_io_check(&dev->base, ios[i]);
+        if (ios[i]->status == 0 && ios[i]->op > HG_BDEV_FLUSH)
+            ios[i]->status = -EOPNOTSUPP;
         slot->fail = told_to_fail(dev, ios[i]);
         if (ios[i]->status != 0 || slot->fail || ios[i]->op != HG_BDEV_WRITE)
             continue;
@@ -278,6 +280,16 @@ static int fault_resize(struct hg_bdev *base)
     return rc;
 }
 
+static void fault_tick(struct hg_bdev *base, hg_ns now)
+{
+    hg_bdev_tick(HG_CONTAINER_OF(base, struct fault_dev, base)->next, now);
+}
+
+static void fault_info(struct hg_bdev *base, struct hg_bdev_info *info)
+{
+    hg_bdev_info(HG_CONTAINER_OF(base, struct fault_dev, base)->next, info);
+}
+
 static void fault_close(struct hg_bdev *base)
 {
     struct fault_dev *dev = HG_CONTAINER_OF(base, struct fault_dev, base);
@@ -286,6 +298,7 @@ static void fault_close(struct hg_bdev *base)
     while (dev->held != NULL)
         release(dev, &dev->held);
     hg_bdev_chan_close(dev->next_io);
+    bdev_fini(base);
     free(dev);
 }
 
@@ -295,6 +308,8 @@ static const struct hg_bdev_ops fault_ops = {
     .submit = fault_submit,
     .poll = fault_poll,
     .resize = fault_resize,
+    .tick = fault_tick,
+    .info = fault_info,
     .close = fault_close,
 };
 
@@ -311,8 +326,9 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
         free(dev);
         return rc;
     }
-    dev->base = *next;
-    dev->base.ops = &fault_ops;
+    bdev_init(&dev->base, &fault_ops, next->name);
+    dev->base.size = next->size;
+    dev->base.block = next->block;
     dev->base.volatile_cache = true;
     dev->next = next;
     dev->cfg = *cfg;

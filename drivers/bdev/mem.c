@@ -61,6 +61,8 @@ static int mem_transfer(struct mem_dev *dev, const struct hg_bdev_io *io)
 
     if (rc != 0 || io->op == HG_BDEV_FLUSH)
         return rc;
+    if (io->op > HG_BDEV_FLUSH)
+        return -EOPNOTSUPP;
     for (unsigned i = 0; i < io->iovcnt; i++) {
         if (io->op == HG_BDEV_WRITE)
             memcpy(at, io->iov[i].base, io->iov[i].len);
@@ -92,11 +94,18 @@ static int mem_resize(struct hg_bdev *base)
     return 0;
 }
 
+static void mem_info(struct hg_bdev *base, struct hg_bdev_info *info)
+{
+    (void)base;
+    info->kind = "mem";
+}
+
 static void mem_close(struct hg_bdev *base)
 {
     struct mem_dev *dev = HG_CONTAINER_OF(base, struct mem_dev, base);
 
     munmap(dev->bytes, dev->medium);
+    bdev_fini(base);
     free(dev);
 }
 
@@ -106,6 +115,8 @@ static const struct hg_bdev_ops mem_ops = {
     .submit = mem_submit,
     .poll = mem_poll,
     .resize = mem_resize,
+    .tick = bdev_no_tick,
+    .info = mem_info,
     .close = mem_close,
 };
 
@@ -128,10 +139,9 @@ int hg_bdev_mem_open(const char *name, uint64_t size, struct hg_bdev **out, stru
     }
     (void)madvise(dev->bytes, size, MADV_HUGEPAGE); /* faults by the 2 MiB where the kernel can */
     dev->medium = size;
-    dev->base.ops = &mem_ops;
+    bdev_init(&dev->base, &mem_ops, name);
     dev->base.size = size;
     dev->base.block = MEM_BLOCK;
-    snprintf(dev->base.name, sizeof dev->base.name, "%s", name);
     *out = &dev->base;
     return 0;
 }

@@ -255,6 +255,8 @@ static unsigned uring_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios,
 
     for (unsigned i = 0; i < n; i++) {
         ios[i]->status = bdev_io_check(base->dev, ios[i]);
+        if (ios[i]->status == 0 && ios[i]->op > HG_BDEV_FLUSH)
+            ios[i]->status = -EOPNOTSUPP;
         if (ios[i]->status == 0 && read_only && ios[i]->op == HG_BDEV_WRITE)
             ios[i]->status = -EROFS;
         if (ios[i]->status == 0)
@@ -355,11 +357,18 @@ static int uring_resize(struct hg_bdev *base)
     return rc;
 }
 
+static void uring_info(struct hg_bdev *base, struct hg_bdev_info *info)
+{
+    (void)base;
+    info->kind = "uring";
+}
+
 static void uring_close(struct hg_bdev *base)
 {
     struct uring_dev *dev = uring_dev_of(base);
 
     close(dev->fd);
+    bdev_fini(base);
     free(dev);
 }
 
@@ -369,6 +378,8 @@ static const struct hg_bdev_ops uring_ops = {
     .submit = uring_submit,
     .poll = uring_poll,
     .resize = uring_resize,
+    .tick = bdev_no_tick,
+    .info = uring_info,
     .close = uring_close,
 };
 
@@ -440,9 +451,8 @@ int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, s
         return hg_fail(err, -ENOMEM, "device %s: no memory", path);
     dev->fd = -1;
     dev->read_only = read_only;
-    dev->base.ops = &uring_ops;
+    bdev_init(&dev->base, &uring_ops, path);
     dev->base.volatile_cache = true;
-    snprintf(dev->base.name, sizeof dev->base.name, "%s", path);
     rc = setup(dev, path, read_only, err);
     if (rc == 0) {
         rc = uring_resize(&dev->base);
@@ -454,6 +464,7 @@ int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, s
     if (rc != 0) {
         if (dev->fd >= 0)
             close(dev->fd);
+        bdev_fini(&dev->base);
         free(dev);
         return rc;
     }

@@ -34,7 +34,7 @@ void store_io_queue(struct hg_store *store, unsigned dev, struct store_io *sio)
         store->count.flushes++;
 }
 
-static void push_dev(struct store_dev *d)
+static void push_dev(struct store_dev *d, hg_ns now)
 {
     while (d->head != NULL) {
         struct hg_bdev_io *ios[32];
@@ -51,7 +51,7 @@ static void push_dev(struct store_dev *d)
         d->head = ios[n - 1]->next;
         if (d->head == NULL)
             d->tail = &d->head;
-        taken = hg_bdev_submit(d->chan, ios, n);
+        taken = hg_bdev_submit(d->chan, ios, n, now);
         for (unsigned i = n; i > taken; i--) {
             ios[i - 1]->next = d->head;
             if (d->head == NULL)
@@ -66,7 +66,7 @@ static void push_dev(struct store_dev *d)
 void store_io_push(struct hg_store *store)
 {
     for (unsigned i = 0; i < store->geo.n_dev; i++)
-        push_dev(&store->dev[i]);
+        push_dev(&store->dev[i], store->now);
 }
 
 static void dispatch(struct hg_store *store, unsigned dev, struct store_io *sio)
@@ -109,7 +109,7 @@ unsigned store_io_poll(struct hg_store *store)
     unsigned total = 0;
 
     for (unsigned i = 0; i < store->geo.n_dev; i++) {
-        unsigned n = hg_bdev_poll(store->dev[i].chan, done, STORE_REAP);
+        unsigned n = hg_bdev_poll(store->dev[i].chan, done, STORE_REAP, store->now);
 
         for (unsigned k = 0; k < n; k++)
             dispatch(store, i, HG_CONTAINER_OF(done[k], struct store_io, io));
@@ -142,8 +142,10 @@ static unsigned drain(struct store_bio *bio)
     struct hg_bdev_io *done[STORE_BIO_DEPTH];
     unsigned n = 0;
 
-    for (unsigned i = 0; i < bio->pool->geo.n_dev; i++)
-        n += hg_bdev_poll(bio->chan[i], done, STORE_BIO_DEPTH);
+    for (unsigned i = 0; i < bio->pool->geo.n_dev; i++) {
+        n += hg_bdev_poll(bio->chan[i], done, STORE_BIO_DEPTH, hg_bdev_clock());
+        hg_bdev_tick(bio->pool->devs[i], hg_bdev_clock());
+    }
     return n;
 }
 
@@ -164,7 +166,7 @@ int store_bio_run(struct store_bio *bio, struct store_bio_req *req, unsigned n, 
 
         io->iov = &req[i].iov;
         io->iovcnt = io->op == HG_BDEV_FLUSH ? 0 : 1;
-        if (hg_bdev_submit(bio->chan[req[i].dev], &io, 1) != 1) {
+        if (hg_bdev_submit(bio->chan[req[i].dev], &io, 1, hg_bdev_clock()) != 1) {
             io->status = -EIO;
             back++;
         }

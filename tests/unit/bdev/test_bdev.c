@@ -86,9 +86,9 @@ static void run(struct hg_bdev_chan *chan, struct hg_bdev_io **ios, unsigned n)
     unsigned back = 0;
 
     while (back < n) {
-        taken += hg_bdev_submit(chan, ios + taken, n - taken);
+        taken += hg_bdev_submit(chan, ios + taken, n - taken, hg_bdev_clock());
         CU_ASSERT(chan->in_flight <= chan->depth);
-        back += hg_bdev_poll(chan, done, DEPTH);
+        back += hg_bdev_poll(chan, done, DEPTH, hg_bdev_clock());
     }
     CU_ASSERT(chan->in_flight == 0);
 }
@@ -159,10 +159,10 @@ static void check_depth(struct hg_bdev_chan *chan, uint8_t *mem)
                                     .status = 1};
         ptr[i] = &io[i];
     }
-    CU_ASSERT(hg_bdev_submit(chan, ptr, 3 * DEPTH) == DEPTH);
-    CU_ASSERT(hg_bdev_submit(chan, ptr + DEPTH, 1) == 0);
+    CU_ASSERT(hg_bdev_submit(chan, ptr, 3 * DEPTH, hg_bdev_clock()) == DEPTH);
+    CU_ASSERT(hg_bdev_submit(chan, ptr + DEPTH, 1, hg_bdev_clock()) == 0);
     for (unsigned back = 0; back < DEPTH;)
-        back += hg_bdev_poll(chan, (struct hg_bdev_io *[DEPTH]){0}, DEPTH);
+        back += hg_bdev_poll(chan, (struct hg_bdev_io *[DEPTH]){0}, DEPTH, hg_bdev_clock());
     CU_ASSERT(chan->in_flight == 0);
     run(chan, ptr + DEPTH, 2 * DEPTH);
     for (unsigned i = 0; i < 3 * DEPTH; i++)

@@ -43,8 +43,8 @@ static int request(struct rig *r, enum hg_bdev_op op, uint64_t offset, uint32_t 
         .op = op, .iovcnt = op != HG_BDEV_FLUSH, .iov = &iov, .offset = offset, .status = 1};
     struct hg_bdev_io *ptr = &io;
 
-    CU_ASSERT_FATAL(hg_bdev_submit(r->chan, &ptr, 1) == 1);
-    while (hg_bdev_poll(r->chan, &ptr, 1) == 0)
+    CU_ASSERT_FATAL(hg_bdev_submit(r->chan, &ptr, 1, hg_bdev_clock()) == 1);
+    while (hg_bdev_poll(r->chan, &ptr, 1, hg_bdev_clock()) == 0)
         ;
     return io.status;
 }
@@ -125,8 +125,8 @@ static void test_flush_covers_completed_only(uint64_t seed)
     rig_open(&r, &(struct hg_bdev_fault_cfg){.seed = seed});
     iov = (struct hg_iov){r.buf, HG_BLOCK};
     memset(r.buf, 0x33, HG_BLOCK);
-    CU_ASSERT(hg_bdev_submit(r.chan, both, 2) == 2);
-    CU_ASSERT(hg_bdev_poll(r.chan, both, 2) == 2);
+    CU_ASSERT(hg_bdev_submit(r.chan, both, 2, hg_bdev_clock()) == 2);
+    CU_ASSERT(hg_bdev_poll(r.chan, both, 2, hg_bdev_clock()) == 2);
     CU_ASSERT(io.status == 0 && flush.status == 0);
     CU_ASSERT(sectors_of(&r, 0, HG_BLOCK, 0x33) == 0);
     rig_close(&r);
@@ -142,10 +142,10 @@ static void test_usable_after_crash(uint64_t seed)
 
     rig_open(&r, &(struct hg_bdev_fault_cfg){.seed = seed, .delay_polls = 100});
     iov = (struct hg_iov){r.buf, HG_BLOCK};
-    CU_ASSERT(hg_bdev_submit(r.chan, &ptr, 1) == 1);
+    CU_ASSERT(hg_bdev_submit(r.chan, &ptr, 1, hg_bdev_clock()) == 1);
     hg_bdev_crash(r.fault);
-    CU_ASSERT(hg_bdev_submit(r.chan, &ptr, 1) == 0);
-    CU_ASSERT(hg_bdev_poll(r.chan, &ptr, 1) == 0);
+    CU_ASSERT(hg_bdev_submit(r.chan, &ptr, 1, hg_bdev_clock()) == 0);
+    CU_ASSERT(hg_bdev_poll(r.chan, &ptr, 1, hg_bdev_clock()) == 0);
     hg_bdev_chan_close(r.chan);
     CU_ASSERT_FATAL(hg_bdev_chan_open(r.fault, 4, NULL, &r.chan, NULL) == 0);
     CU_ASSERT(write_fill(&r, 0, HG_BLOCK, 0x44) == 0);
