@@ -29,8 +29,9 @@ struct nvme_list {
 
 /* How many bytes from the start of segs[0..n) one command with PRPs can carry, at most `max`: PRPs
  * describe whole pages, so only the first piece may begin within a page and only the last may end
- * within one. Rounded down to a multiple of `block` (a power of two <= NVME_PAGE); 0 when not even one
- * block can be described, e.g. because of an address that is no multiple of four. */
+ * within one; pieces that adjoin each other count as one. Rounded down to a multiple of `block` (a
+ * power of two <= NVME_PAGE); 0 when not even one block can be described, e.g. because of an address
+ * that is no multiple of four. */
 uint32_t nvme_prp_fit(const struct nvme_seg *segs, unsigned n, uint32_t max, uint32_t block);
 
 /* Describes all of segs[0..n) by PRP1, PRP2 and, beyond two pages, entries in `list`, whose pages are
