@@ -32,6 +32,15 @@ enum hg_bdev_op {
 
 #define HG_BDEV_IOV_MAX 64
 
+/* A channel's own notes on a request it owns. */
+struct hg_bdev_io_notes {
+    uint64_t total, issued; /* bytes of the request; handed to the device so far */
+    uint32_t iov_off;       /* where the rest begins: within iov[iov_at] */
+    uint16_t iov_at;
+    uint16_t parts; /* commands of this request that the device has */
+    bool queued;    /* the rest waits for room */
+};
+
 /* One request; embedded in its owner's struct, owned by the channel from a successful submit until
  * poll() hands it back. iov points to memory that stays as long. */
 struct hg_bdev_io {
@@ -49,6 +58,7 @@ struct hg_bdev_io {
     void *owner;
     struct hg_bdev_io *next; /* the channel's while it owns the request */
     hg_ns submitted;         /* the channel's: when submit() took it */
+    struct hg_bdev_io_notes notes;
 };
 
 enum hg_bdev_state {

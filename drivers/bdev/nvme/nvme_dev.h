@@ -5,7 +5,7 @@
  * registers and doorbells are ordinary memory). The hot path of the driver is the same bytes over
  * both: it knows only `regs` and I/O addresses.
  *
- * All functions but close() are for the thread that starts the device and the one that ticks it,
+ * They are for the thread that starts the device and the one that ticks it,
  * one at a time; none is called on the data path.
  */
 #ifndef DRIVERS_BDEV_NVME_NVME_DEV_H
@@ -25,6 +25,9 @@ struct nvme_dev_ops {
      * may be mapped several times and is then unmapped as often. 0 or negative errno. */
     int (*dma_map)(struct nvme_dev *dev, void *base, size_t len, uint64_t *iova);
     void (*dma_unmap)(struct nvme_dev *dev, void *base, size_t len);
+    /* From its return on the device reaches no memory any more, whatever state it is in (PCI: bus master
+     * off, base spec 3.1.3.5 does not help with one that hangs). For good; may be called twice. */
+    void (*halt)(struct nvme_dev *dev);
     /* After the last dma_free() and dma_unmap(). */
     void (*close)(struct nvme_dev *dev);
 };
