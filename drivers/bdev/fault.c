@@ -330,6 +330,7 @@ int hg_bdev_fault_open(struct hg_bdev *next, const struct hg_bdev_fault_cfg *cfg
     dev->base.size = next->size;
     dev->base.block = next->block;
     dev->base.volatile_cache = true;
+    dev->base.ticks = next->ticks;
     dev->next = next;
     dev->cfg = *cfg;
     dev->random = cfg->seed;

@@ -133,6 +133,7 @@ struct hg_bdev {
     uint64_t size;       /* bytes, multiple of block */
     uint32_t block;      /* smallest write without read-modify-write: 512 or 4096 */
     bool volatile_cache; /* writes need fua or a flush to be durable */
+    bool ticks;          /* hg_bdev_tick() does something */
     /* The wrappers': open channels, for those who report on them; a slot is NULL or valid under
      * `lock` (opening, closing and reporting take it; never a shard at work). */
     pthread_mutex_t lock;

@@ -14,13 +14,30 @@ static struct nvme_ctrl *ctrl_of(struct hg_bdev *base)
     return &HG_CONTAINER_OF(base, struct nvme_bdev, base)->ctrl;
 }
 
-/* Opening and closing wait; the data path never comes here. */
-static void wait_a_little(struct nvme_ctrl *ctrl)
+static hg_ns real_clock(void *arg)
+{
+    (void)arg;
+    return hg_bdev_clock();
+}
+
+static void real_pause(void *arg)
 {
     const struct timespec pause = {.tv_nsec = (long)PAUSE};
 
-    nvme_ctrl_tick(ctrl, hg_bdev_clock());
+    (void)arg;
     nanosleep(&pause, NULL);
+}
+
+static hg_ns clock_of(struct nvme_ctrl *ctrl)
+{
+    return ctrl->opts.host.clock(ctrl->opts.host.arg);
+}
+
+/* Opening and closing wait; the data path never comes here. */
+static void wait_a_little(struct nvme_ctrl *ctrl)
+{
+    nvme_ctrl_tick(ctrl, clock_of(ctrl));
+    ctrl->opts.host.pause(ctrl->opts.host.arg);
 }
 
 /* ---- channels ---- */
@@ -186,14 +203,14 @@ static void nvme_tick(struct hg_bdev *base, hg_ns now)
 static int nvme_resize(struct hg_bdev *base)
 {
     struct nvme_ctrl *ctrl = ctrl_of(base);
-    hg_ns end = hg_bdev_clock() + ctrl->opts.admin_timeout;
+    hg_ns end = clock_of(ctrl) + ctrl->opts.admin_timeout;
     bool done = false;
 
     pthread_mutex_lock(&ctrl->lock);
     ctrl->relook = true;
     pthread_mutex_unlock(&ctrl->lock);
     while (!done) {
-        if (hg_bdev_clock() > end)
+        if (clock_of(ctrl) > end)
             return -ETIMEDOUT;
         wait_a_little(ctrl);
         pthread_mutex_lock(&ctrl->lock);
@@ -235,7 +252,7 @@ static void nvme_close(struct hg_bdev *base)
 {
     struct nvme_ctrl *ctrl = ctrl_of(base);
 
-    nvme_ctrl_stop(ctrl, hg_bdev_clock());
+    nvme_ctrl_stop(ctrl, clock_of(ctrl));
     while (!nvme_ctrl_stopped(ctrl))
         wait_a_little(ctrl);
     destroy(HG_CONTAINER_OF(base, struct nvme_bdev, base));
@@ -254,8 +271,11 @@ static const struct hg_bdev_ops nvme_ops = {
 
 struct nvme_opts nvme_opts_default(void)
 {
-    return (struct nvme_opts){
-        .io_timeout = HG_SEC(10), .admin_timeout = HG_SEC(5), .tries = 4, .resets = 3};
+    return (struct nvme_opts){.host = {real_clock, real_pause, NULL},
+                              .io_timeout = HG_SEC(10),
+                              .admin_timeout = HG_SEC(5),
+                              .tries = 4,
+                              .resets = 3};
 }
 
 int nvme_bdev_open(struct nvme_dev *dev, const struct nvme_opts *opts, struct hg_bdev **out,
@@ -283,6 +303,7 @@ int nvme_bdev_open(struct nvme_dev *dev, const struct nvme_opts *opts, struct hg
         return rc;
     }
     nb->base.block = 1u << nb->ctrl.ns.shift;
+    nb->base.ticks = true;
     nb->base.volatile_cache = nb->ctrl.caps.write_cache;
     *out = &nb->base;
     return 0;

@@ -83,7 +83,16 @@ struct nvme_caps {
     bool sgl, write_cache, dbbuf;
 };
 
+/* How opening and closing wait (nvme_opts_default(): by the clock, sleeping). A test puts its own time
+ * and its emulated controller here. */
+struct nvme_host {
+    hg_ns (*clock)(void *arg);
+    void (*pause)(void *arg);
+    void *arg;
+};
+
 struct nvme_opts {
+    struct nvme_host host;
     hg_ns io_timeout;    /* until a command is aborted; the abort has as long */
     hg_ns admin_timeout; /* of one admin command */
     unsigned tries;      /* how often a request is sent, 1..10 */
