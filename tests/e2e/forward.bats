@@ -138,6 +138,7 @@ PY
     forward_path 1500
     forward_start --both $layers
     transfer $HG_B_ADDR 4
+    sleep 1 # the last acknowledgements are on their way for milliseconds after the last byte is there
     forward_stop
     check_books
     check 'all(ab[k] > 0 for k in ("burst_lost", "duplicated", "corrupted", "late"))'
