@@ -28,6 +28,16 @@ void bdev_no_tick(struct hg_bdev *dev, hg_ns now)
     (void)now;
 }
 
+void bdev_count_status(struct hg_bdev *dev, int status)
+{
+    if (status == -ENODATA)
+        bdev_count(dev, HG_BDEV_ERR_MEDIA);
+    else if (status == -ETIMEDOUT)
+        bdev_count(dev, HG_BDEV_ERR_TIMEOUT);
+    else if (status != 0 && status != -EINVAL && status != -EOPNOTSUPP)
+        bdev_count(dev, HG_BDEV_ERR_OTHER);
+}
+
 /* ---- channels ---- */
 
 static struct hg_bdev_chan **find_slot(struct hg_bdev *dev, const struct hg_bdev_chan *chan)
@@ -231,18 +241,24 @@ int bdev_io_check(const struct hg_bdev *dev, const struct hg_bdev_io *io)
     return io->offset <= size && bytes <= size - io->offset ? 0 : -EINVAL;
 }
 
-int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset,
-                   struct hg_iov buf)
+int bdev_sync_io(struct hg_bdev_chan *chan, struct hg_bdev_io *io)
 {
-    struct hg_bdev_io io = {.op = op, .iov = &buf, .offset = offset};
-    struct hg_bdev_io *ptr = &io;
+    struct hg_bdev_io *ptr = io;
 
-    io.iovcnt = op == HG_BDEV_FLUSH ? 0 : 1;
     if (hg_bdev_submit(chan, &ptr, 1, hg_bdev_clock()) != 1)
         return -EIO;
     while (hg_bdev_poll(chan, &ptr, 1, hg_bdev_clock()) == 0)
         hg_bdev_tick(chan->dev, hg_bdev_clock());
-    return io.status;
+    return io->status;
+}
+
+int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset,
+                   struct hg_iov buf)
+{
+    struct hg_bdev_io io = {.op = op, .iov = &buf, .offset = offset};
+
+    io.iovcnt = op == HG_BDEV_FLUSH ? 0 : 1;
+    return bdev_sync_io(chan, &io);
 }
 
 hg_ns hg_bdev_clock(void)

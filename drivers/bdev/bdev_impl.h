@@ -47,6 +47,9 @@ static inline void bdev_count(struct hg_bdev *dev, enum hg_bdev_error kind)
     __atomic_fetch_add(&dev->errors[kind], 1, __ATOMIC_RELAXED);
 }
 
+/* Counts a request that the device failed; 0 and refusals (-EINVAL, -EOPNOTSUPP) are no errors of it. */
+void bdev_count_status(struct hg_bdev *dev, int status);
+
 /* For devices that have nothing to do by themselves. */
 void bdev_no_tick(struct hg_bdev *dev, hg_ns now);
 
@@ -61,5 +64,8 @@ int bdev_io_check(const struct hg_bdev *dev, const struct hg_bdev_io *io);
  * device meanwhile. */
 int bdev_sync_chan(struct hg_bdev_chan *chan, enum hg_bdev_op op, uint64_t offset,
                    struct hg_iov buf);
+
+/* The same for any request; its status. */
+int bdev_sync_io(struct hg_bdev_chan *chan, struct hg_bdev_io *io);
 
 #endif /* DRIVERS_BDEV_BDEV_IMPL_H */

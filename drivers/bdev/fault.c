@@ -4,12 +4,16 @@
  *
  * 1. A write is copied when it is submitted and held. It reaches `next` only through a flush that
  *    was submitted after the write had completed, or when the layer is closed in an orderly way.
+ *    Write zeroes and deallocate are held the same way, without a copy.
  * 2. A read sees `next` with all completed held writes laid over it, in the order of submission.
+ *    What a held deallocate covers reads as POISON: nobody may rely on it.
  * 3. hg_bdev_crash() decides for every held write, in flight or completed, whether it is kept, lost
  *    or torn (each 512-byte sector by itself). How likely each is, is drawn once per crash, so that
  *    "nothing survived" and "everything but one survived" both come up.
  * 4. hg_bdev_kill() only drops what is in flight: the cache survives the process.
  * 5. A request that is told to fail has no effect on the medium.
+ * 6. A write with `fua` is on `next`, flushed, when it completes. What older completed writes it lies
+ *    over reaches `next` before it, so that none of them can come later and undo it.
  *
  * A tool for tests: it allocates per request, and all channels of a device belong to one thread.
  */
@@ -20,14 +24,16 @@
 #include <string.h>
 
 #define SECTOR 512u
+#define POISON 0xdb
 
 struct held_write {
     struct held_write *next;
     struct hg_bdev_io *io; /* NULL once completed */
-    uint64_t completion;   /* number of the completion that finished it */
-    uint64_t offset;
-    uint32_t len;
-    uint8_t *data; /* HG_BLOCK-aligned copy */
+    enum hg_bdev_op op;
+    uint64_t completion;  /* number of the completion that finished it */
+    uint64_t offset, len; /* bytes */
+    uint8_t *data;        /* of a write: HG_BLOCK-aligned copy; else NULL */
+    bool first;           /* must reach `next` before the write with fua that is being completed */
 };
 
 struct fault_slot {
@@ -100,22 +106,31 @@ static void fault_chan_close(struct hg_bdev_chan *base)
     free(chan);
 }
 
+/* What the request writes, in one piece; NULL: no memory. */
+static uint8_t *copy_of(const struct hg_bdev_io *io, uint64_t len)
+{
+    uint8_t *data = aligned_alloc(HG_BLOCK, (len + HG_BLOCK - 1) / HG_BLOCK * HG_BLOCK);
+    uint64_t at = 0;
+
+    for (unsigned i = 0; data != NULL && i < io->iovcnt; i++) {
+        memcpy(data + at, io->iov[i].base, io->iov[i].len);
+        at += io->iov[i].len;
+    }
+    return data;
+}
+
 static struct held_write *hold(struct fault_dev *dev, struct hg_bdev_io *io)
 {
     struct held_write *w = calloc(1, sizeof *w);
-    uint32_t at = 0;
 
     if (w == NULL)
         return NULL;
-    w->len = (uint32_t)bdev_io_bytes(io);
-    w->data = aligned_alloc(HG_BLOCK, ((size_t)w->len + HG_BLOCK - 1) / HG_BLOCK * HG_BLOCK);
-    if (w->data == NULL) {
+    w->op = io->op;
+    w->len = io->op == HG_BDEV_WRITE ? bdev_io_bytes(io) : io->len;
+    w->data = io->op == HG_BDEV_WRITE ? copy_of(io, w->len) : NULL;
+    if (io->op == HG_BDEV_WRITE && w->data == NULL) {
         free(w);
         return NULL;
-    }
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        memcpy(w->data + at, io->iov[i].base, io->iov[i].len);
-        at += io->iov[i].len;
     }
     w->offset = io->offset;
     w->io = io;
@@ -160,10 +175,9 @@ static unsigned fault_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios,
         if (dev->cfg.delay_polls != 0)
             slot->due += draw(dev) % (dev->cfg.delay_polls + 1);
         ios[i]->status = bdev_io_check(&dev->base, ios[i]);
-        if (ios[i]->status == 0 && ios[i]->op > HG_BDEV_FLUSH)
-            ios[i]->status = -EOPNOTSUPP;
         slot->fail = told_to_fail(dev, ios[i]);
-        if (ios[i]->status != 0 || slot->fail || ios[i]->op != HG_BDEV_WRITE)
+        if (ios[i]->status != 0 || slot->fail || ios[i]->op == HG_BDEV_READ ||
+            ios[i]->op == HG_BDEV_FLUSH)
             continue;
         slot->held = hold(dev, ios[i]);
         if (slot->held == NULL)
@@ -172,9 +186,23 @@ static unsigned fault_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios,
     return n;
 }
 
-static int write_through(struct fault_dev *dev, uint64_t offset, void *data, uint32_t len)
+/* Carries out [at, at + len) of what w holds on `next`. */
+static int write_through(struct fault_dev *dev, const struct held_write *w, uint64_t at,
+                         uint64_t len)
 {
-    return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, offset, hg_iov_of(data, len));
+    struct hg_bdev_io io = {.op = w->op, .offset = w->offset + at, .len = len};
+    int rc;
+
+    if (w->op == HG_BDEV_WRITE)
+        return bdev_sync_chan(dev->next_io, HG_BDEV_WRITE, w->offset + at,
+                              hg_iov_of(w->data + at, (uint32_t)len));
+    rc = bdev_sync_io(dev->next_io, &io);
+    return w->op == HG_BDEV_DEALLOCATE ? 0 : rc; /* a hint, which may have no effect */
+}
+
+static int flush_next(struct fault_dev *dev)
+{
+    return bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0));
 }
 
 static int complete_flush(struct fault_dev *dev, uint64_t covers)
@@ -190,10 +218,57 @@ static int complete_flush(struct fault_dev *dev, uint64_t covers)
             continue;
         }
         if (rc == 0)
-            rc = write_through(dev, w->offset, w->data, w->len);
+            rc = write_through(dev, w, 0, w->len);
         release(dev, at);
     }
-    return rc != 0 ? rc : bdev_sync_chan(dev->next_io, HG_BDEV_FLUSH, 0, hg_iov_of(NULL, 0));
+    return rc != 0 ? rc : flush_next(dev);
+}
+
+static bool overlap(const struct held_write *a, const struct held_write *b)
+{
+    return a->offset < b->offset + b->len && b->offset < a->offset + a->len;
+}
+
+/* Marks the completed writes older than w that must reach `next` before it: those it lies over, those
+ * that these lie over, and so on. */
+static void mark_first(struct fault_dev *dev, struct held_write *w)
+{
+    bool more = true;
+
+    w->first = true;
+    while (more) {
+        more = false;
+        for (struct held_write *a = dev->held; a != w; a = a->next)
+            for (struct held_write *b = a->next; !a->first && a->io == NULL; b = b->next) {
+                a->first = b->first && overlap(a, b);
+                more |= a->first;
+                if (b == w)
+                    break;
+            }
+    }
+}
+
+/* w is being completed with fua. */
+static int complete_fua(struct fault_dev *dev, struct held_write *w)
+{
+    struct held_write **at = &dev->held;
+    bool last = false;
+    int rc = 0;
+
+    mark_first(dev, w);
+    while (!last) {
+        struct held_write *h = *at;
+
+        last = h == w;
+        if (!h->first) {
+            at = &h->next;
+            continue;
+        }
+        if (rc == 0)
+            rc = write_through(dev, h, 0, h->len);
+        release(dev, at);
+    }
+    return rc != 0 ? rc : flush_next(dev);
 }
 
 /* Lays the completed held writes over buf, which holds [offset, offset + len) of `next`. */
@@ -203,7 +278,11 @@ static void overlay(const struct fault_dev *dev, uint64_t offset, uint8_t *buf, 
         uint64_t from = w->offset > offset ? w->offset : offset;
         uint64_t to = w->offset + w->len < offset + len ? w->offset + w->len : offset + len;
 
-        if (w->io == NULL && from < to)
+        if (w->io != NULL || from >= to)
+            continue;
+        if (w->op != HG_BDEV_WRITE)
+            memset(buf + (from - offset), w->op == HG_BDEV_WRITE_ZEROES ? 0 : POISON, to - from);
+        else
             memcpy(buf + (from - offset), w->data + (from - w->offset), to - from);
     }
 }
@@ -234,14 +313,18 @@ static void complete(struct fault_dev *dev, struct fault_slot *slot)
 {
     struct hg_bdev_io *io = slot->io;
 
-    if (slot->fail)
+    if (slot->fail) {
         io->status = -EIO;
+        bdev_count(&dev->base, HG_BDEV_ERR_OTHER);
+    }
     if (io->status != 0)
         return;
     if (io->op == HG_BDEV_READ) {
         io->status = complete_read(dev, io);
     } else if (io->op == HG_BDEV_FLUSH) {
         io->status = complete_flush(dev, slot->covers);
+    } else if (io->fua && io->op != HG_BDEV_DEALLOCATE) {
+        io->status = complete_fua(dev, slot->held);
     } else {
         slot->held->io = NULL;
         slot->held->completion = ++dev->completions;
@@ -287,7 +370,12 @@ static void fault_tick(struct hg_bdev *base, hg_ns now)
 
 static void fault_info(struct hg_bdev *base, struct hg_bdev_info *info)
 {
+    uint64_t own[HG_BDEV_ERRORS];
+
+    memcpy(own, info->errors, sizeof own);
     hg_bdev_info(HG_CONTAINER_OF(base, struct fault_dev, base)->next, info);
+    for (unsigned i = 0; i < HG_BDEV_ERRORS; i++)
+        info->errors[i] += own[i];
 }
 
 static void fault_close(struct hg_bdev *base)
@@ -353,9 +441,9 @@ static void tear(struct fault_dev *dev, struct held_write *w, unsigned keep)
 {
     uint32_t unit = dev->next->block > SECTOR ? dev->next->block : SECTOR;
 
-    for (uint32_t at = 0; at < w->len; at += unit)
+    for (uint64_t at = 0; at < w->len; at += unit)
         if (draw(dev) % 8 < keep)
-            write_through(dev, w->offset + at, w->data + at, unit);
+            write_through(dev, w, at, unit);
 }
 
 /* What becomes of one held write when its time is up; keep: eighths of them that survive whole. */
@@ -365,7 +453,7 @@ static void decide(struct fault_dev *dev, struct held_write *w, unsigned keep)
         tear(dev, w, 1 + (unsigned)(draw(dev) % 7));
         dev->stats.torn++;
     } else if (draw(dev) % 8 < keep) {
-        write_through(dev, w->offset, w->data, w->len);
+        write_through(dev, w, 0, w->len);
         dev->stats.kept++;
     } else {
         dev->stats.lost++;

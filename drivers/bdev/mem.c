@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #define MEM_BLOCK 512u
+#define HUGE_PAGE ((size_t)2 << 20)
 
 struct mem_dev {
     struct hg_bdev base;
@@ -54,6 +55,20 @@ static unsigned mem_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, u
     return n;
 }
 
+/* Whole huge pages go back to the kernel, which has zeroes in their place when they are next touched. */
+static void clear(uint8_t *at, uint64_t len)
+{
+    uint8_t *from = (uint8_t *)(((uintptr_t)at + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+    uint8_t *to = (uint8_t *)(((uintptr_t)at + len) & ~(uintptr_t)(HUGE_PAGE - 1));
+
+    if (from >= to || madvise(from, (size_t)(to - from), MADV_DONTNEED) != 0) {
+        memset(at, 0, len);
+        return;
+    }
+    memset(at, 0, (size_t)(from - at));
+    memset(to, 0, (size_t)(at + len - to));
+}
+
 static int mem_transfer(struct mem_dev *dev, const struct hg_bdev_io *io)
 {
     uint8_t *at = dev->bytes + io->offset;
@@ -61,8 +76,10 @@ static int mem_transfer(struct mem_dev *dev, const struct hg_bdev_io *io)
 
     if (rc != 0 || io->op == HG_BDEV_FLUSH)
         return rc;
-    if (io->op > HG_BDEV_FLUSH)
-        return -EOPNOTSUPP;
+    if (io->op == HG_BDEV_WRITE_ZEROES || io->op == HG_BDEV_DEALLOCATE) {
+        clear(at, io->len);
+        return 0;
+    }
     for (unsigned i = 0; i < io->iovcnt; i++) {
         if (io->op == HG_BDEV_WRITE)
             memcpy(at, io->iov[i].base, io->iov[i].len);

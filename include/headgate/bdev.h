@@ -85,6 +85,7 @@ struct hg_bdev_info {
     char model[41], serial[21], firmware[9];
     enum hg_bdev_state state;
     char state_text[128]; /* why it is not HG_BDEV_OK; "" else */
+    char access[80];      /* how requests reach it, for people: "direct I/O, polled"; or "" */
     int numa_node;        /* -1: unknown */
     unsigned queues_max;  /* channels that may be open at once; 0: no limit */
     bool has_health;      /* the next fields are known (NVMe base spec, SMART / Health log page) */
@@ -195,8 +196,10 @@ int hg_bdev_sync(struct hg_bdev *dev, enum hg_bdev_op op, uint64_t offset, struc
                  struct hg_err *err);
 
 /* File or block device at path with O_DIRECT (falls back to buffered I/O with a warning where the
- * file system has none, e.g. tmpfs). Exclusive: a second open of the same path by anyone using this
- * driver fails with -EBUSY (flock; O_EXCL for block devices). */
+ * file system has none), or the character device of an NVMe namespace (/dev/ngXnY), which takes NVMe
+ * commands without the block layer. Exclusive: a second open of the same path by anyone using this
+ * driver fails with -EBUSY (flock; O_EXCL for block devices). Polled instead of with interrupts where
+ * the device has queues for that (queue/io_poll in /sys, for example with nvme.poll_queues=N). */
 int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, struct hg_err *err);
 
 /* Memory. Contents are lost at close. */
@@ -208,7 +211,9 @@ int hg_bdev_mem_set_size(struct hg_bdev *dev, uint64_t size);
 /*
  * Crash layer for tests: holds unflushed writes of `next` back as a volatile cache would, so that
  * hg_bdev_crash() can decide from a seed for each of them whether it is kept, lost or torn at
- * 512-byte granularity; what a completed flush covers is always kept. Also fails chosen requests.
+ * 512-byte granularity; what a completed flush covers is always kept, and so is what was written with
+ * fua. Write zeroes is for a `next` that has it; what was deallocated reads as garbage until it is
+ * written. Also fails chosen requests.
  */
 struct hg_bdev_fault_cfg {
     uint64_t seed;

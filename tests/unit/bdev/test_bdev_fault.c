@@ -36,17 +36,24 @@ static void rig_close(struct rig *r)
     free(r->buf);
 }
 
-static int request(struct rig *r, enum hg_bdev_op op, uint64_t offset, uint32_t len)
+static int request_of(struct rig *r, struct hg_bdev_io io)
 {
-    struct hg_iov iov = {r->buf, len};
-    struct hg_bdev_io io = {
-        .op = op, .iovcnt = op != HG_BDEV_FLUSH, .iov = &iov, .offset = offset, .status = 1};
+    struct hg_iov iov = {r->buf, (uint32_t)io.len};
     struct hg_bdev_io *ptr = &io;
+
+    io.iov = &iov;
+    io.iovcnt = io.op == HG_BDEV_READ || io.op == HG_BDEV_WRITE;
+    io.status = 1;
 
     CU_ASSERT_FATAL(hg_bdev_submit(r->chan, &ptr, 1, hg_bdev_clock()) == 1);
     while (hg_bdev_poll(r->chan, &ptr, 1, hg_bdev_clock()) == 0)
         ;
     return io.status;
+}
+
+static int request(struct rig *r, enum hg_bdev_op op, uint64_t offset, uint32_t len)
+{
+    return request_of(r, (struct hg_bdev_io){.op = op, .offset = offset, .len = len});
 }
 
 static int write_fill(struct rig *r, uint64_t offset, uint32_t len, int byte)
@@ -156,6 +163,7 @@ static void test_usable_after_crash(uint64_t seed)
 
 static void test_fails_the_nth(uint64_t seed)
 {
+    struct hg_bdev_info info;
     struct rig r = {0};
 
     rig_open(&r,
@@ -164,6 +172,8 @@ static void test_fails_the_nth(uint64_t seed)
     CU_ASSERT(write_fill(&r, 0, HG_BLOCK, 2) == -EIO);
     CU_ASSERT(write_fill(&r, HG_BLOCK, HG_BLOCK, 3) == 0);
     CU_ASSERT(hg_bdev_fault_stats(r.fault).failed == 1);
+    hg_bdev_info(r.fault, &info);
+    CU_ASSERT(info.errors[HG_BDEV_ERR_OTHER] == 1);
     CU_ASSERT(request(&r, HG_BDEV_FLUSH, 0, 0) == 0);
     CU_ASSERT(sectors_of(&r, 0, HG_BLOCK, 1) == 8);
     CU_ASSERT(sectors_of(&r, HG_BLOCK, HG_BLOCK, 3) == 8);
@@ -184,11 +194,86 @@ static void test_close_keeps(uint64_t seed)
     free(r.buf);
 }
 
+/* A write with fua survives, and no older write that was held comes after it: neither one that it lies
+ * over, nor one that such a one lies over. */
+static void test_fua_is_kept(uint64_t seed)
+{
+    struct rig r = {0};
+
+    rig_open(&r, &(struct hg_bdev_fault_cfg){.seed = seed, .delay_polls = 2});
+    CU_ASSERT(write_fill(&r, 0, 16384, 0x11) == 0);
+    CU_ASSERT(write_fill(&r, 12288, 8192, 0x22) == 0);
+    CU_ASSERT(write_fill(&r, 65536, 8192, 0x33) == 0); /* elsewhere: stays held */
+    memset(r.buf, 0x44, 4096);
+    CU_ASSERT(
+        request_of(&r, (struct hg_bdev_io){
+                           .op = HG_BDEV_WRITE, .offset = 16384, .len = 4096, .fua = true}) == 0);
+    CU_ASSERT(sectors_of(&r, 16384, 4096, 0x44) == 8);
+    CU_ASSERT(sectors_of(&r, 65536, 8192, 0x33) == 0);
+    CU_ASSERT(
+        request_of(&r, (struct hg_bdev_io){
+                           .op = HG_BDEV_WRITE_ZEROES, .offset = 0, .len = 512, .fua = true}) == 0);
+    hg_bdev_crash(r.fault);
+    CU_ASSERT(sectors_of(&r, 16384, 4096, 0x44) == 8);
+    CU_ASSERT(sectors_of(&r, 12288, 4096, 0x22) == 8);
+    CU_ASSERT(sectors_of(&r, 0, 512, 0) == 1);
+    CU_ASSERT(sectors_of(&r, 512, 11776, 0x11) == 23);
+    rig_close(&r);
+}
+
+/* Write zeroes and deallocate wait for a flush like writes, and a crash keeps, loses or tears them. */
+static void test_ranges_are_held(uint64_t seed, struct hg_bdev_fault_stats *sum)
+{
+    struct hg_bdev_fault_stats s;
+    struct rig r = {0};
+
+    rig_open(&r, &(struct hg_bdev_fault_cfg){.seed = seed});
+    CU_ASSERT(write_fill(&r, 0, SIZE, 0x55) == 0);
+    CU_ASSERT(request(&r, HG_BDEV_FLUSH, 0, 0) == 0);
+    for (unsigned i = 0; i < WRITES; i++)
+        CU_ASSERT(request(&r, i % 2 ? HG_BDEV_WRITE_ZEROES : HG_BDEV_DEALLOCATE, (uint64_t)i * 8192,
+                          4096) == 0);
+    CU_ASSERT(sectors_of(&r, 0, SIZE, 0x55) == SIZE / SECTOR);
+    CU_ASSERT(request(&r, HG_BDEV_READ, 0, 16384) == 0);
+    CU_ASSERT(r.buf[0] == 0xdb && r.buf[4095] == 0xdb && r.buf[4096] == 0x55);
+    CU_ASSERT(r.buf[8192] == 0 && r.buf[8192 + 4095] == 0 && r.buf[8192 + 4096] == 0x55);
+    hg_bdev_crash(r.fault);
+    s = hg_bdev_fault_stats(r.fault);
+    CU_ASSERT(s.kept + s.lost + s.torn == WRITES);
+    for (unsigned i = 0; i < WRITES; i++) {
+        unsigned n = sectors_of(&r, (uint64_t)i * 8192, 4096, 0);
+
+        CU_ASSERT(n + sectors_of(&r, (uint64_t)i * 8192, 4096, 0x55) == 8);
+        CU_ASSERT(sectors_of(&r, (uint64_t)i * 8192 + 4096, 4096, 0x55) == 8);
+        sum->kept += n == 8;
+        sum->lost += n == 0;
+        sum->torn += n % 8 != 0;
+    }
+    rig_close(&r);
+}
+
+/* A flush makes them durable. */
+static void test_flushed_ranges_are_kept(uint64_t seed)
+{
+    struct rig r = {0};
+
+    rig_open(&r, &(struct hg_bdev_fault_cfg){.seed = seed, .delay_polls = 3});
+    CU_ASSERT(write_fill(&r, 0, 65536, 0x66) == 0);
+    CU_ASSERT(request(&r, HG_BDEV_WRITE_ZEROES, 4096, 8192) == 0);
+    CU_ASSERT(request(&r, HG_BDEV_FLUSH, 0, 0) == 0);
+    hg_bdev_crash(r.fault);
+    CU_ASSERT(sectors_of(&r, 0, 4096, 0x66) == 8);
+    CU_ASSERT(sectors_of(&r, 4096, 8192, 0) == 16);
+    CU_ASSERT(sectors_of(&r, 12288, 53248, 0x66) == 104);
+    rig_close(&r);
+}
+
 static uint64_t first_seed = 1;
 
 static void test_all(void)
 {
     struct hg_bdev_fault_stats sum = {0};
+    struct hg_bdev_fault_stats ranges = {0};
 
     for (uint64_t seed = first_seed; seed < first_seed + 32; seed++) {
         test_flushed_is_kept(seed);
@@ -197,8 +282,12 @@ static void test_all(void)
         test_usable_after_crash(seed);
         test_fails_the_nth(seed);
         test_close_keeps(seed);
+        test_fua_is_kept(seed);
+        test_ranges_are_held(seed, &ranges);
+        test_flushed_ranges_are_kept(seed);
     }
     CU_ASSERT(sum.kept > 0 && sum.lost > 0 && sum.torn > 0);
+    CU_ASSERT(ranges.kept > 0 && ranges.lost > 0 && ranges.torn > 0);
 }
 
 int main(int argc, char **argv)
