@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Files and kernel block devices through io_uring: one ring per channel.
- *
- * submit() only fills submission entries; poll() makes one io_uring_submit() for all of them and
- * reaps. Each request in flight owns one slot, and the ring has at least `depth` entries, so an
- * entry can always be had: also for the rest of a short transfer, which is sent again by the poll
- * that saw it. The file is registered, and so is the callers' DMA memory where RLIMIT_MEMLOCK
- * allows; a request of one buffer inside a registered region goes out as a fixed one.
+ * Files, kernel block devices and NVMe namespaces of the kernel's driver through io_uring: opening,
+ * size, what is told of them. Their channels are in uring_chan.c.
  */
-#include "bdev_impl.h"
-#include <assert.h>
+#include "sysfs.h"
+#include "uring_impl.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <headgate/log.h>
@@ -25,313 +20,7 @@
 #include <unistd.h>
 
 #define AREA "bdev"
-#define FILE_BLOCK 4096u            /* what direct I/O on a regular file is always aligned to */
-#define FIXED_MAX ((size_t)1 << 30) /* the kernel's limit for one registered buffer */
-#define FIXED_BUFFERS_MAX 64u
-#define POLL_BURST 64u
-
-struct uring_dev {
-    struct hg_bdev base;
-    int fd;
-    bool read_only;
-    bool is_block; /* a block device rather than a regular file */
-};
-
-struct uring_slot {
-    struct hg_bdev_io *io; /* NULL: free */
-    uint64_t done;         /* bytes transferred so far */
-    uint64_t total;        /* bytes asked for */
-    int fixed;             /* registered buffer it lies in, or -1 */
-    unsigned first;        /* vec[first..io->iovcnt) is left to transfer */
-    struct iovec vec[HG_BDEV_IOV_MAX];
-};
-
-struct uring_chan {
-    struct hg_bdev_chan base;
-    struct io_uring ring;
-    struct bdev_fifo refused; /* requests that never reached the ring; their status is set */
-    struct iovec fixed[FIXED_BUFFERS_MAX];
-    unsigned n_fixed; /* registered buffers; 0 when registration was not possible */
-    unsigned n_free;
-    uint32_t *free_slots; /* stack of indices, base.depth */
-    struct uring_slot *slots;
-};
-
-static struct uring_dev *uring_dev_of(struct hg_bdev *base)
-{
-    return HG_CONTAINER_OF(base, struct uring_dev, base);
-}
-
-static struct uring_chan *uring_chan_of(struct hg_bdev_chan *base)
-{
-    return HG_CONTAINER_OF(base, struct uring_chan, base);
-}
-
-/* ---- channels ---- */
-
-/* Cuts the region into pieces the kernel takes; those beyond FIXED_BUFFERS_MAX stay unregistered
- * and work, slower. */
-static unsigned cut_region(const struct hg_arena_region *mem, struct iovec *out)
-{
-    unsigned n = 0;
-
-    for (size_t at = 0; mem != NULL && at < mem->len && n < FIXED_BUFFERS_MAX; at += FIXED_MAX) {
-        size_t left = mem->len - at;
-
-        out[n].iov_base = (uint8_t *)mem->base + at;
-        out[n++].iov_len = left < FIXED_MAX ? left : FIXED_MAX;
-    }
-    return n;
-}
-
-static void register_memory(struct uring_chan *chan, const struct hg_arena_region *mem)
-{
-    unsigned n = cut_region(mem, chan->fixed);
-    int rc;
-
-    if (n == 0)
-        return;
-    rc = io_uring_register_buffers(&chan->ring, chan->fixed, n);
-    if (rc == 0)
-        chan->n_fixed = n;
-    else
-        hg_log(
-            HG_LOG_WARN, AREA,
-            "device %s: cannot register the payload memory (%s), so the kernel maps it for every "
-            "request; raise the limit of locked memory (LimitMEMLOCK, ulimit -l)",
-            chan->base.dev->name, strerror(-rc));
-}
-
-/* The kernel gives a closed ring's locked memory back some time later, so where the limit is low a
- * ring that comes right after another one may have to wait for it. */
-#define RING_TRIES 100u
-#define RING_PAUSE HG_MS(2)
-
-static int create_ring(struct uring_chan *chan, unsigned flags)
-{
-    const struct timespec pause = {.tv_nsec = RING_PAUSE};
-    int rc = -ENOMEM;
-
-    for (unsigned i = 0; rc == -ENOMEM && i < RING_TRIES; i++) {
-        struct io_uring_params params = {.flags = flags};
-
-        if (i != 0)
-            nanosleep(&pause, NULL);
-        rc = io_uring_queue_init_params(chan->base.depth, &chan->ring, &params);
-    }
-    return rc;
-}
-
-static int start_ring(struct uring_chan *chan, struct hg_err *err)
-{
-    int fd = uring_dev_of(chan->base.dev)->fd;
-    int rc;
-
-    rc = create_ring(chan, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
-    if (rc == -EINVAL) /* before Linux 5.19 */
-        rc = create_ring(chan, 0);
-    if (rc != 0)
-        return hg_fail(err, rc,
-                       "device %s: io_uring is not available: %s; see kernel.io_uring_disabled "
-                       "and the limit of locked memory",
-                       chan->base.dev->name, strerror(-rc));
-    rc = io_uring_register_files(&chan->ring, &fd, 1);
-    if (rc != 0) {
-        io_uring_queue_exit(&chan->ring);
-        return hg_fail(err, rc, "device %s: io_uring does not take the file: %s",
-                       chan->base.dev->name, strerror(-rc));
-    }
-    return 0;
-}
-
-static void free_chan(struct uring_chan *chan)
-{
-    free(chan->free_slots);
-    free(chan->slots);
-    free(chan);
-}
-
-static int uring_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_arena_region *mem,
-                           struct hg_bdev_chan **out, struct hg_err *err)
-{
-    struct uring_chan *chan = calloc(1, sizeof *chan);
-    int rc;
-
-    if (chan == NULL)
-        return hg_fail(err, -ENOMEM, "device %s: no memory for a channel", dev->name);
-    chan->base.dev = dev;
-    chan->base.depth = depth;
-    bdev_fifo_init(&chan->refused);
-    chan->free_slots = calloc(depth, sizeof chan->free_slots[0]);
-    chan->slots = calloc(depth, sizeof chan->slots[0]);
-    if (chan->free_slots == NULL || chan->slots == NULL) {
-        free_chan(chan);
-        return hg_fail(err, -ENOMEM, "device %s: no memory for %u requests", dev->name, depth);
-    }
-    for (unsigned i = 0; i < depth; i++)
-        chan->free_slots[chan->n_free++] = depth - 1 - i;
-    rc = start_ring(chan, err);
-    if (rc != 0) {
-        free_chan(chan);
-        return rc;
-    }
-    register_memory(chan, mem);
-    *out = &chan->base;
-    return 0;
-}
-
-static void uring_chan_close(struct hg_bdev_chan *base)
-{
-    struct uring_chan *chan = uring_chan_of(base);
-
-    io_uring_queue_exit(&chan->ring);
-    free_chan(chan);
-}
-
-/* ---- requests ---- */
-
-static int fixed_index(const struct uring_chan *chan, const struct hg_bdev_io *io)
-{
-    if (io->iovcnt != 1)
-        return -1;
-    for (unsigned i = 0; i < chan->n_fixed; i++) {
-        const uint8_t *base = chan->fixed[i].iov_base;
-
-        if (io->iov[0].base >= base &&
-            io->iov[0].base + io->iov[0].len <= base + chan->fixed[i].iov_len)
-            return (int)i;
-    }
-    return -1;
-}
-
-/* Queues what is left of the slot's request. */
-static void queue_slot(struct uring_chan *chan, uint32_t index)
-{
-    struct uring_slot *slot = &chan->slots[index];
-    const struct hg_bdev_io *io = slot->io;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&chan->ring);
-    const struct iovec *vec = &slot->vec[slot->first];
-    unsigned n = io->iovcnt - slot->first;
-    uint64_t offset = io->offset + slot->done;
-
-    assert(sqe != NULL);
-    if (io->op == HG_BDEV_FLUSH)
-        io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
-    else if (slot->fixed >= 0 && io->op == HG_BDEV_WRITE)
-        io_uring_prep_write_fixed(sqe, 0, vec->iov_base, (unsigned)vec->iov_len, offset,
-                                  slot->fixed);
-    else if (slot->fixed >= 0)
-        io_uring_prep_read_fixed(sqe, 0, vec->iov_base, (unsigned)vec->iov_len, offset,
-                                 slot->fixed);
-    else if (io->op == HG_BDEV_WRITE)
-        io_uring_prep_writev(sqe, 0, vec, n, offset);
-    else
-        io_uring_prep_readv(sqe, 0, vec, n, offset);
-    sqe->flags |= IOSQE_FIXED_FILE;
-    sqe->user_data = index;
-}
-
-static void start_io(struct uring_chan *chan, struct hg_bdev_io *io)
-{
-    uint32_t index = chan->free_slots[--chan->n_free];
-    struct uring_slot *slot = &chan->slots[index];
-
-    slot->io = io;
-    slot->done = 0;
-    slot->total = bdev_io_bytes(io);
-    slot->first = 0;
-    slot->fixed = fixed_index(chan, io);
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        slot->vec[i].iov_base = io->iov[i].base;
-        slot->vec[i].iov_len = io->iov[i].len;
-    }
-    queue_slot(chan, index);
-}
-
-static unsigned uring_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsigned n)
-{
-    struct uring_chan *chan = uring_chan_of(base);
-    bool read_only = uring_dev_of(base->dev)->read_only;
-
-    for (unsigned i = 0; i < n; i++) {
-        ios[i]->status = bdev_io_check(base->dev, ios[i]);
-        if (ios[i]->status == 0 && ios[i]->op > HG_BDEV_FLUSH)
-            ios[i]->status = -EOPNOTSUPP;
-        if (ios[i]->status == 0 && read_only && ios[i]->op == HG_BDEV_WRITE)
-            ios[i]->status = -EROFS;
-        if (ios[i]->status == 0)
-            start_io(chan, ios[i]);
-        else
-            bdev_fifo_push(&chan->refused, ios[i]);
-    }
-    return n;
-}
-
-/* Drops the first `bytes` of what the slot has left. */
-static void advance(struct uring_slot *slot, size_t bytes)
-{
-    slot->done += bytes;
-    while (bytes > 0) {
-        struct iovec *vec = &slot->vec[slot->first];
-        size_t step = bytes < vec->iov_len ? bytes : vec->iov_len;
-
-        vec->iov_base = (uint8_t *)vec->iov_base + step;
-        vec->iov_len -= step;
-        bytes -= step;
-        if (vec->iov_len == 0)
-            slot->first++;
-    }
-}
-
-/* The finished request, or NULL when the rest of it was queued again. */
-static struct hg_bdev_io *finish(struct uring_chan *chan, uint32_t index, int res)
-{
-    struct uring_slot *slot = &chan->slots[index];
-    struct hg_bdev_io *io = slot->io;
-
-    assert(io != NULL);
-    if (res == -EINTR || res == -EAGAIN) {
-        queue_slot(chan, index);
-        return NULL;
-    }
-    if (res > 0 && io->op != HG_BDEV_FLUSH) {
-        advance(slot,
-                (uint64_t)res < slot->total - slot->done ? (size_t)res : slot->total - slot->done);
-        if (slot->done < slot->total) {
-            queue_slot(chan, index);
-            return NULL;
-        }
-    }
-    io->status = res < 0 ? res : slot->done < slot->total ? -EIO : 0;
-    slot->io = NULL;
-    chan->free_slots[chan->n_free++] = index;
-    return io;
-}
-
-static unsigned uring_poll(struct hg_bdev_chan *base, struct hg_bdev_io **done, unsigned max)
-{
-    struct uring_chan *chan = uring_chan_of(base);
-    struct io_uring_cqe *cqes[POLL_BURST];
-    unsigned n = 0;
-    unsigned got;
-
-    while (n < max && (done[n] = bdev_fifo_pop(&chan->refused)) != NULL)
-        n++;
-    /* A full completion queue (-EBUSY) or a short of memory (-EAGAIN) is cured by a later poll. */
-    if (io_uring_sq_ready(&chan->ring) != 0)
-        (void)io_uring_submit(&chan->ring);
-    if (n == max)
-        return n;
-    got = io_uring_peek_batch_cqe(&chan->ring, cqes, max - n < POLL_BURST ? max - n : POLL_BURST);
-    for (unsigned i = 0; i < got; i++) {
-        struct hg_bdev_io *io = finish(chan, (uint32_t)cqes[i]->user_data, cqes[i]->res);
-
-        if (io != NULL)
-            done[n++] = io;
-    }
-    io_uring_cq_advance(&chan->ring, got);
-    return n;
-}
+#define FILE_BLOCK 4096u /* what direct I/O on a regular file is always aligned to */
 
 /* ---- the device ---- */
 
@@ -339,6 +28,14 @@ static int medium_size(const struct uring_dev *dev, uint64_t *size)
 {
     struct stat st;
 
+    struct uring_nvme_ns ns;
+
+    if (dev->is_nvme) {
+        int rc = uring_nvme_identify(dev->fd, dev->base.name, &ns, NULL);
+
+        *size = rc == 0 ? ns.blocks << ns.block_shift : 0;
+        return rc;
+    }
     if (dev->is_block)
         return ioctl(dev->fd, BLKGETSIZE64, size) == 0 ? 0 : -errno;
     if (fstat(dev->fd, &st) != 0)
@@ -357,10 +54,39 @@ static int uring_resize(struct hg_bdev *base)
     return rc;
 }
 
+/* The kernel's block device that it is or lies on; disk->found is false when there is none. */
+static void disk_of(const struct uring_dev *dev, struct sysfs_disk *disk)
+{
+    struct stat st;
+    dev_t at = 0;
+
+    if (fstat(dev->fd, &st) == 0)
+        at = dev->is_nvme    ? sysfs_disk_of_nvme("/sys", st.st_rdev)
+             : dev->is_block ? st.st_rdev
+                             : st.st_dev;
+    sysfs_disk("/sys", at, disk);
+}
+
 static void uring_info(struct hg_bdev *base, struct hg_bdev_info *info)
 {
-    (void)base;
+    const struct uring_dev *dev = uring_dev_of(base);
+    struct sysfs_disk disk;
+
+    disk_of(dev, &disk);
     info->kind = "uring";
+    info->numa_node = disk.numa_node;
+    snprintf(info->access, sizeof info->access, "%s, %s%s%s%s",
+             dev->is_nvme  ? "NVMe commands"
+             : dev->direct ? "direct I/O"
+                           : "page cache",
+             dev->polled ? "polled" : "interrupts", disk.rotational ? ", rotational" : "",
+             disk.scheduler[0] != '\0' ? ", scheduler " : "", disk.scheduler);
+    if (!dev->is_block && !dev->is_nvme)
+        return; /* what a file lies on is not the device */
+    snprintf(info->model, sizeof info->model, "%s", dev->is_nvme ? dev->ns.model : disk.model);
+    snprintf(info->serial, sizeof info->serial, "%s", dev->is_nvme ? dev->ns.serial : disk.serial);
+    snprintf(info->firmware, sizeof info->firmware, "%s",
+             dev->is_nvme ? dev->ns.firmware : disk.firmware);
 }
 
 static void uring_close(struct hg_bdev *base)
@@ -368,6 +94,8 @@ static void uring_close(struct hg_bdev *base)
     struct uring_dev *dev = uring_dev_of(base);
 
     close(dev->fd);
+    if (dev->guard >= 0)
+        close(dev->guard);
     bdev_fini(base);
     free(dev);
 }
@@ -384,21 +112,23 @@ static const struct hg_bdev_ops uring_ops = {
 };
 
 /* Opens the path with direct I/O where the file system has it. */
-static int open_path(const char *path, bool read_only, bool is_block, struct hg_err *err)
+static int open_path(struct uring_dev *dev, struct hg_err *err)
 {
-    int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (is_block ? O_EXCL : 0);
-    int fd = open(path, flags | O_DIRECT);
+    const char *path = dev->base.name;
+    int flags = (dev->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (dev->is_block ? O_EXCL : 0);
 
-    if (fd < 0 && errno == EINVAL) {
-        fd = open(path, flags);
-        if (fd >= 0)
+    dev->fd = dev->is_nvme ? -1 : open(path, flags | O_DIRECT);
+    dev->direct = dev->fd >= 0;
+    if (dev->fd < 0 && (dev->is_nvme || errno == EINVAL)) {
+        dev->fd = open(path, flags);
+        if (dev->fd >= 0 && !dev->is_nvme)
             hg_log(HG_LOG_WARN, AREA,
                    "device %s: the file system has no direct I/O; the page cache is used instead",
                    path);
     }
-    if (fd < 0)
+    if (dev->fd < 0)
         return hg_fail(err, -errno, "device %s: cannot open it: %s", path, strerror(errno));
-    return fd;
+    return 0;
 }
 
 /* A ring of a process that was killed keeps its files, and so this lock, until the kernel has taken it
@@ -418,31 +148,89 @@ static bool lock_file(int fd)
     return false;
 }
 
-static int setup(struct uring_dev *dev, const char *path, bool read_only, struct hg_err *err)
+/* ---- open ---- */
+
+/* Commands go past mounts and pools of the namespace's block device, so that is kept from others. */
+static int guard_nvme(struct uring_dev *dev, struct hg_err *err)
 {
-    struct stat st;
+    struct sysfs_disk disk;
+    char path[64];
+
+    disk_of(dev, &disk);
+    if (!disk.found || disk.name[0] == '\0')
+        return 0;
+    snprintf(path, sizeof path, "/dev/%s", disk.name);
+    dev->guard = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+    if (dev->guard < 0 && errno == EBUSY)
+        return hg_fail(err, -EBUSY, "device %s is in use as %s: unmount it there", dev->base.name,
+                       path);
+    return 0;
+}
+
+static int setup_nvme(struct uring_dev *dev, struct hg_err *err)
+{
+    int rc = uring_nvme_identify(dev->fd, dev->base.name, &dev->ns, err);
+
+    if (rc != 0)
+        return rc;
+    dev->base.block = 1u << dev->ns.block_shift;
+    dev->base.volatile_cache = dev->ns.volatile_cache;
+    return guard_nvme(dev, err);
+}
+
+static int find_block(struct uring_dev *dev, struct hg_err *err)
+{
     int sector = 0;
 
-    if (stat(path, &st) != 0)
-        return hg_fail(err, -errno, "device %s: %s", path, strerror(errno));
-    if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
-        return hg_fail(err, -ENOTBLK, "device %s is neither a block device nor a file", path);
-    dev->is_block = S_ISBLK(st.st_mode);
-    dev->fd = open_path(path, read_only, dev->is_block, err);
-    if (dev->fd < 0)
-        return dev->fd;
-    if (!lock_file(dev->fd))
-        return hg_fail(err, -EBUSY, "device %s is in use by another process or another pool", path);
     dev->base.block = FILE_BLOCK;
     if (dev->is_block && ioctl(dev->fd, BLKSSZGET, &sector) == 0 && sector == 512)
         dev->base.block = 512;
     else if (sector > (int)HG_BLOCK)
-        return hg_fail(err, -EINVAL, "device %s has sectors of %d bytes, more than 4096", path,
-                       sector);
+        return hg_fail(err, -EINVAL, "device %s has sectors of %d bytes, more than 4096",
+                       dev->base.name, sector);
     return 0;
 }
 
-int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, struct hg_err *err)
+static int setup(struct uring_dev *dev, struct hg_err *err)
+{
+    const char *path = dev->base.name;
+    struct stat st;
+    int rc;
+
+    if (stat(path, &st) != 0)
+        return hg_fail(err, -errno, "device %s: %s", path, strerror(errno));
+    if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+        return hg_fail(err, -ENOTBLK, "device %s is neither a block device nor a file", path);
+    dev->is_block = S_ISBLK(st.st_mode);
+    dev->is_nvme = S_ISCHR(st.st_mode);
+    rc = open_path(dev, err);
+    if (rc != 0)
+        return rc;
+    if (!lock_file(dev->fd))
+        return hg_fail(err, -EBUSY, "device %s is in use by another process or another pool", path);
+    rc = dev->is_nvme ? setup_nvme(dev, err) : find_block(dev, err);
+    if (rc != 0)
+        return rc;
+    rc = uring_resize(&dev->base);
+    if (rc != 0)
+        return hg_fail(err, rc, "device %s: cannot learn its size: %s", path, strerror(-rc));
+    if (dev->base.size == 0)
+        return hg_fail(err, -EINVAL, "device %s is empty; give the file a size first", path);
+    return 0;
+}
+
+static bool wants_poll(const struct uring_dev *dev, enum uring_poll poll)
+{
+    struct sysfs_disk disk;
+
+    if (!dev->direct)
+        return false;
+    disk_of(dev, &disk);
+    return (poll == URING_POLL_TRY || disk.polls) && uring_try_poll(dev);
+}
+
+int uring_open(const char *path, bool read_only, enum uring_poll poll, struct hg_bdev **out,
+               struct hg_err *err)
 {
     struct uring_dev *dev = calloc(1, sizeof *dev);
     int rc;
@@ -450,24 +238,28 @@ int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, s
     if (dev == NULL)
         return hg_fail(err, -ENOMEM, "device %s: no memory", path);
     dev->fd = -1;
+    dev->guard = -1;
     dev->read_only = read_only;
     bdev_init(&dev->base, &uring_ops, path);
     dev->base.volatile_cache = true;
-    rc = setup(dev, path, read_only, err);
-    if (rc == 0) {
-        rc = uring_resize(&dev->base);
-        if (rc != 0)
-            hg_fail(err, rc, "device %s: cannot learn its size: %s", path, strerror(-rc));
-        else if (dev->base.size == 0)
-            rc = hg_fail(err, -EINVAL, "device %s is empty; give the file a size first", path);
-    }
+    rc = setup(dev, err);
     if (rc != 0) {
         if (dev->fd >= 0)
             close(dev->fd);
+        if (dev->guard >= 0)
+            close(dev->guard);
         bdev_fini(&dev->base);
         free(dev);
         return rc;
     }
+    dev->polled = wants_poll(dev, poll);
+    if (dev->polled)
+        hg_log(HG_LOG_INFO, AREA, "device %s: its completions are polled for", path);
     *out = &dev->base;
     return 0;
+}
+
+int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, struct hg_err *err)
+{
+    return uring_open(path, read_only, URING_POLL_AUTO, out, err);
 }
