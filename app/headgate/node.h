@@ -93,11 +93,10 @@ void node_tls_warnings(const struct node *node, json_t *list);
 void node_tls_log(const struct node *node);
 
 /* ports.c: ports_open() undoes what it did when it fails. ports_stop() closes the devices, so that the shards
- * can go, ports_close() the rest. ports_memory() is what port n takes of EAL memory for each shard. */
+ * can go, ports_close() the rest. */
 int ports_open(struct node *node, struct hg_err *err);
 void ports_stop(struct node *node);
 void ports_close(struct node *node);
-uint64_t ports_memory(const struct config *cfg, unsigned n);
 
 /* helpers.c: helpers_see_cpus() before EAL binds this thread. helpers_stop() ends the threads, so that the
  * shards can go, helpers_undo() the rest. */

@@ -11,16 +11,6 @@
 #include <rte_mbuf.h>
 #include <string.h>
 
-#define PORT_SLACK (UINT64_C(4) << 20) /* rings, neighbours and fragments of a shard on a port */
-
-uint64_t ports_memory(const struct config *cfg, unsigned n)
-{
-    const struct config_port *p = &cfg->ports[n];
-    uint64_t mbuf = p->rx_buffer + 512;
-
-    return p->rx_mbufs * (cfg->huge ? mbuf : RTE_ALIGN_CEIL(mbuf, 4096)) + PORT_SLACK;
-}
-
 void ports_stop(struct node *node)
 {
     for (unsigned n = 0; n < node->n_ports; n++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Start in stages. A stage that fails has undone itself; node_start() undoes those before it. */
 #include "access.h"
+#include "memory.h"
 #include "netcfg.h"
 #include "node.h"
 #include <headgate/units.h>
@@ -36,31 +37,6 @@ static void eal_arg(struct eal_args *a, const char *text)
 
 /* ---- EAL ---- */
 
-/* Bytes that pools and buffers of this profile take. Without hugepages no packet buffer crosses a
- * 4 KiB page, so one of 2 KiB takes a page. Slack is for rings and drivers; pages never touched
- * cost nothing. */
-static uint64_t memory_needed(const struct config *cfg, unsigned shards)
-{
-    uint64_t mbuf = cfg->huge ? 2560 : 4096;
-    uint64_t tx = cfg->connections * 8 < 8192 ? 8192 : cfg->connections * 8;
-    uint64_t shard = tx * mbuf + 4 * tx * 768 + cfg->buffers;
-
-    for (unsigned i = 0; i < netcfg_ports(cfg); i++)
-        shard += ports_memory(cfg, i);
-    if (cfg->test_services)
-        shard += (UINT64_C(8) << 10) * (mbuf + 2 * 768);
-    return shards * (shard + (UINT64_C(32) << 20)) + (UINT64_C(96) << 20);
-}
-
-static unsigned count_cpus(const char *list)
-{
-    unsigned n = 1;
-
-    for (const char *p = list; *p != '\0'; p++)
-        n += *p == ',';
-    return n;
-}
-
 /* "0@control,1@shard0,...": thread 0 is control, the others are shards. */
 static int lcore_plan(const struct config *cfg, char *plan, size_t size, struct hg_err *err)
 {
@@ -74,7 +50,7 @@ static int lcore_plan(const struct config *cfg, char *plan, size_t size, struct 
         return hg_fail(err, -EINVAL, "[cpu] control = %s: one CPU number is allowed",
                        cfg->control_cpu);
     if (!cfg->pin) {
-        snprintf(plan, size, "(0-%u)@(0-%ld)", count_cpus(cfg->shard_cpus),
+        snprintf(plan, size, "(0-%u)@(0-%ld)", memory_shards(cfg),
                  sysconf(_SC_NPROCESSORS_ONLN) - 1);
         return 0;
     }
@@ -95,14 +71,11 @@ static int stage_eal(struct node *node, struct hg_err *err)
     struct eal_args a = {.argc = 0};
     char plan[512], text[64], extra[CFG_TEXT_MAX];
     char *save = NULL;
-    uint64_t memory = cfg->memory;
     int rc = lcore_plan(cfg, plan, sizeof plan, err);
 
     if (rc != 0)
         return rc;
-    node->n_shards = count_cpus(cfg->shard_cpus);
-    if (memory == 0)
-        memory = memory_needed(cfg, node->n_shards);
+    node->n_shards = memory_shards(cfg);
     eal_arg(&a, node->argv0);
     eal_arg(&a, "--lcores");
     eal_arg(&a, plan);
@@ -111,7 +84,7 @@ static int stage_eal(struct node *node, struct hg_err *err)
     if (!cfg->huge)
         eal_arg(&a, "--no-huge");
     eal_arg(&a, "-m");
-    snprintf(text, sizeof text, "%" PRIu64, (memory + (1 << 20) - 1) >> 20);
+    snprintf(text, sizeof text, "%" PRIu64, (memory_total(cfg) + (1 << 20) - 1) >> 20);
     eal_arg(&a, text);
     if (!cfg->pci)
         eal_arg(&a, "--no-pci");
