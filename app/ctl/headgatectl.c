@@ -208,6 +208,11 @@ static const struct command {
     {"capture", "[--interface NAME] [--filter BPF] [--seconds N] [--packets N] [--snaplen N] FILE",
      "packets of a port, the first unless named, into a pcapng file (- is stdout), until Ctrl-C",
      ctl_capture},
+    {"doctor", "[--config FILE | DEVICE...] [--commands]",
+     "what this machine lacks for driving devices from user space (those that a profile or you "
+     "name, "
+     "else all), and the commands that mend it; needs no daemon",
+     ctl_doctor},
     {"pool", "", "devices, capacity and use", ctl_pool},
     {"grow", "", "use space that was added to the devices", ctl_grow},
     {"certificates", "", "certificates, CAs, revocation lists and pins in use, and what ends soon",

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The devices one by one: there, bound to the right driver, alone in their IOMMU group. */
+#include "judge.h"
+#include <stdio.h>
+#include <string.h>
+
+#define VFIO "vfio-pci"
+
+static const char *kind(const struct pci_dev *d)
+{
+    return pci_is_nvme(d) ? "NVMe controller" : pci_is_nic(d) ? "NIC" : "device";
+}
+
+static bool wanted(const struct wants *w, const char *addr)
+{
+    for (unsigned i = 0; i < w->n_devs; i++)
+        if (strcmp(w->devs[i].addr, addr) == 0)
+            return true;
+    return false;
+}
+
+/* ---- the driver ---- */
+
+static void mend_bind(struct finding *f, const struct pci_dev *d)
+{
+    mend(f, "echo " VFIO " > /sys/bus/pci/devices/%s/driver_override", d->addr);
+    if (d->driver[0] != '\0')
+        mend(f, "echo %s > /sys/bus/pci/devices/%s/driver/unbind", d->addr, d->addr);
+    mend(f, "echo %s > /sys/bus/pci/drivers_probe", d->addr);
+}
+
+/* Without a name from the operator a device in use is nobody's loss, only not to be had. */
+static void judge_used(const struct pci_dev *d, const struct want_dev *want, struct verdict *v)
+{
+    enum level level = want->by[0] != '\0' ? LEVEL_MISSING : LEVEL_NOTE;
+
+    if (d->default_route)
+        find(v, level, "driver",
+             "driver %s, and %s: it is left alone, since to take it could cut this machine off. "
+             "Use another NIC%s",
+             d->driver, d->use,
+             d->vfs_max != 0 ? ", or a virtual function of this one (sriov_numvfs)" : "");
+    else
+        find(v, level, "driver", "driver %s, and in use: %s; it is left alone%s", d->driver, d->use,
+             level == LEVEL_MISSING ? ". Free it first, or name another device" : "");
+}
+
+static void judge_unbound(const struct machine *m, const struct pci_dev *d, struct verdict *v)
+{
+    char lost[128] = "";
+    struct finding *f;
+
+    if (d->netdev[0] != '\0')
+        snprintf(lost, sizeof lost, "; the kernel loses %s", d->netdev);
+    else if (d->nvme[0] != '\0')
+        snprintf(lost, sizeof lost, "; the kernel loses %s", d->nvme);
+    f = find(v, LEVEL_MISSING, "driver", "%s%s, and our driver needs " VFIO "%s%s",
+             d->driver[0] == '\0' ? "no driver" : "driver ", d->driver, lost,
+             vfio_usable(m) ? ""
+                            : "; it can be bound when VFIO and the IOMMU are there, see above");
+    if (vfio_usable(m))
+        mend_bind(f, d);
+}
+
+static void judge_driver(const struct machine *m, const struct pci_dev *d,
+                         const struct want_dev *want, struct verdict *v)
+{
+    if (pci_bifurcated(d))
+        find(v, d->driver[0] != '\0' ? LEVEL_FINE : LEVEL_MISSING, "driver",
+             "driver %s: DPDK drives this NIC beside the kernel's own driver, which must be bound",
+             d->driver[0] != '\0' ? d->driver : "none");
+    else if (strcmp(d->driver, VFIO) == 0)
+        find(v, LEVEL_FINE, "driver", "driver " VFIO "%s%s", d->use[0] != '\0' ? "; " : "", d->use);
+    else if (d->use[0] != '\0')
+        judge_used(d, want, v);
+    else if (d->vfs != 0)
+        find(v, want->by[0] != '\0' ? LEVEL_MISSING : LEVEL_NOTE, "driver",
+             "driver %s, with %u virtual functions, which would go with it: it is left alone. Use "
+             "one "
+             "of them",
+             d->driver, d->vfs);
+    else
+        judge_unbound(m, d, v);
+}
+
+/* Of the pool, but through the kernel: only who else has it matters. */
+static void judge_kernel_path(const struct pci_dev *d, const struct want_dev *want,
+                              struct verdict *v)
+{
+    if (d->use[0] != '\0')
+        find(v, LEVEL_MISSING, "driver", "%s: %s; free it, or name another device", want->by,
+             d->use);
+    else
+        find(v, LEVEL_NOTE, "driver",
+             "%s: through the kernel (io_uring). To drive it from user space name its address, %s",
+             want->by, d->addr);
+}
+
+/* ---- the IOMMU group ---- */
+
+/* What may stay in a group that a process has (kernel: vfio_dev_viable): bridges, no driver, VFIO's. */
+static bool harmless(const struct pci_dev *d)
+{
+    return d->class >> 8 == PCI_CLASS_BRIDGE || d->driver[0] == '\0' ||
+           strcmp(d->driver, VFIO) == 0 || strcmp(d->driver, "pci-stub") == 0;
+}
+
+static void judge_member(const struct machine *m, const struct pci_dev *d,
+                         const struct pci_dev *other, struct verdict *v)
+{
+    struct finding *f;
+
+    if (other->use[0] != '\0') {
+        find(v, LEVEL_MISSING, "iommu-group",
+             "IOMMU group %d is shared with %s (%s, driver %s), and that is in use: %s. VFIO gives "
+             "out whole groups only: put the device into another slot, or use another one",
+             d->group, other->addr, kind(other), other->driver, other->use);
+        return;
+    }
+    f = find(v, LEVEL_MISSING, "iommu-group",
+             "IOMMU group %d is shared with %s (%s, class %06x, driver %s): VFIO gives out whole "
+             "groups only, so the kernel has to leave that one too",
+             d->group, other->addr, kind(other), other->class, other->driver);
+    if (vfio_usable(m))
+        mend(f, "echo %s > /sys/bus/pci/devices/%s/driver/unbind", other->addr, other->addr);
+}
+
+static void judge_group(const struct machine *m, const struct wants *w, const struct pci_dev *d,
+                        struct verdict *v)
+{
+    unsigned n = 0;
+
+    if (d->group < 0) {
+        if (m->iommu)
+            find(v, LEVEL_MISSING, "iommu-group",
+                 "the IOMMU is on, but the device is in none of its groups: VFIO cannot have it");
+        return;
+    }
+    for (unsigned i = 0; i < m->n_devs; i++) {
+        const struct pci_dev *other = &m->devs[i];
+
+        if (other == d || other->group != d->group || other->class >> 8 == PCI_CLASS_BRIDGE)
+            continue;
+        n++;
+        if (harmless(other) || (wanted(w, other->addr) && other->use[0] == '\0'))
+            find(v, LEVEL_NOTE, "iommu-group", "IOMMU group %d is shared with %s", d->group,
+                 other->addr);
+        else
+            judge_member(m, d, other, v);
+    }
+    if (n == 0)
+        find(v, LEVEL_FINE, "iommu-group", "alone in IOMMU group %d", d->group);
+}
+
+/* ---- all ---- */
+
+static void judge_device(const struct machine *m, const struct wants *w,
+                         const struct want_dev *want, struct verdict *v)
+{
+    const struct pci_dev *d = machine_dev(m, want->addr);
+    struct finding *f;
+
+    if (d == NULL && want->kernel) {
+        find(v, LEVEL_MISSING, "device", "%s: the kernel's NVMe driver has no such device",
+             want->by);
+        return;
+    }
+    if (d == NULL && want->addr[0] == '\0') {
+        find(v, LEVEL_MISSING, "device",
+             "%s: no NVMe controller with this serial number is bound to the kernel's driver. One "
+             "that VFIO has does not tell its number here; doctor cannot look for it",
+             want->by);
+        return;
+    }
+    if (d == NULL) {
+        f = find(v, LEVEL_MISSING, "device",
+                 "%s: there is no such PCI device; is the slot's power on?", want->by);
+        mend(f, "echo 1 > /sys/bus/pci/rescan");
+        return;
+    }
+    if (want->kernel) {
+        judge_kernel_path(d, want, v);
+        return;
+    }
+    judge_driver(m, d, want, v);
+    /* Whether the group is free matters for devices that can be had. */
+    if (!pci_bifurcated(d) && (d->use[0] == '\0' || want->by[0] != '\0'))
+        judge_group(m, w, d, v);
+}
+
+static void judge_kinds(const struct wants *w, struct verdict *v)
+{
+    unsigned nvme = 0, nics = 0;
+
+    for (unsigned i = 0; i < w->n_devs; i++)
+        *(w->devs[i].nic ? &nics : &nvme) += 1;
+    if (nvme == 0)
+        find(v, LEVEL_NOTE, "nvme",
+             "there is no NVMe controller on the PCI bus: pools are files or other block devices");
+    if (nics == 0)
+        find(v, LEVEL_NOTE, "nic",
+             "there is no NIC on the PCI bus: ports are virtual devices (net_tap, net_af_packet)");
+}
+
+void judge_devices(const struct machine *m, const struct wants *w, struct verdict *v)
+{
+    if (w->all)
+        judge_kinds(w, v);
+    for (unsigned i = 0; i < w->n_devs; i++) {
+        unsigned from = v->n;
+
+        judge_device(m, w, &w->devs[i], v);
+        for (unsigned n = from; n < v->n; n++)
+            v->list[n].addr = w->devs[i].addr[0] != '\0' ? w->devs[i].addr : NULL;
+    }
+}
