@@ -92,7 +92,7 @@ static void judge_kernel_path(const struct pci_dev *d, const struct want_dev *wa
              d->use);
     else
         find(v, LEVEL_NOTE, "driver",
-             "%s: through the kernel (io_uring). To drive it from user space name its address, %s",
+             "%s: through the kernel (io_uring). To drive it from user space write nvme:%s",
              want->by, d->addr);
 }
 
@@ -154,6 +154,22 @@ static void judge_group(const struct machine *m, const struct wants *w, const st
 
 /* ---- all ---- */
 
+/* The kernel's driver tells serial numbers; of a controller that VFIO has nobody does before it is opened. */
+static void judge_serial(const struct machine *m, const struct want_dev *want, struct verdict *v)
+{
+    unsigned hidden = 0;
+
+    for (unsigned i = 0; i < m->n_devs; i++)
+        hidden += pci_is_nvme(&m->devs[i]) && strcmp(m->devs[i].driver, VFIO) == 0;
+    if (hidden != 0)
+        find(v, LEVEL_NOTE, "device",
+             "%s: no controller of the kernel's driver has this serial number. VFIO has %u NVMe "
+             "controller%s, whose numbers show at the start only",
+             want->by, hidden, hidden == 1 ? "" : "s");
+    else
+        find(v, LEVEL_MISSING, "device", "%s: no NVMe controller has this serial number", want->by);
+}
+
 static void judge_device(const struct machine *m, const struct wants *w,
                          const struct want_dev *want, struct verdict *v)
 {
@@ -166,10 +182,7 @@ static void judge_device(const struct machine *m, const struct wants *w,
         return;
     }
     if (d == NULL && want->addr[0] == '\0') {
-        find(v, LEVEL_MISSING, "device",
-             "%s: no NVMe controller with this serial number is bound to the kernel's driver. One "
-             "that VFIO has does not tell its number here; doctor cannot look for it",
-             want->by);
+        judge_serial(m, want, v);
         return;
     }
     if (d == NULL) {

@@ -60,17 +60,18 @@ static bool find_addr(const char *text, char addr[PCI_ADDR])
     return false;
 }
 
-/* "serial=..." to the end of the item; the controller must be the kernel's to tell its number. */
+/* "serial=..." to "/ns=" or the end; the controller must be the kernel's to tell its number. */
 static bool find_serial(const struct machine *m, const char *text, char addr[PCI_ADDR])
 {
-    const char *serial = strstr(text, "serial=");
+    const char *serial = strstr(text, "serial="), *end;
     size_t len;
 
     addr[0] = '\0';
     if (serial == NULL)
         return false;
     serial += 7;
-    len = strcspn(serial, ", ");
+    end = strstr(serial, "/ns=");
+    len = end != NULL ? (size_t)(end - serial) : strlen(serial);
     for (unsigned i = 0; i < m->n_devs; i++)
         if (len != 0 && strlen(m->devs[i].serial) == len &&
             memcmp(m->devs[i].serial, serial, len) == 0)

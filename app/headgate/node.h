@@ -98,6 +98,17 @@ int ports_open(struct node *node, struct hg_err *err);
 void ports_stop(struct node *node);
 void ports_close(struct node *node);
 
+/* place.c: memory beside the cores that work on it. Fills in EAL's argument --socket-mem, "" on a machine with one
+ * node, without hugepages or without binding. */
+#define PLACE_MEMORY_TEXT 512 /* characters */
+void place_memory(const struct config *cfg, char out[PLACE_MEMORY_TEXT]);
+/* The node that shard i's memory comes from, SOCKET_ID_ANY when there is nothing to choose. EAL runs. */
+int place_shard(const struct node *node, unsigned i);
+/* Heap memory of this thread from that node; SOCKET_ID_ANY: as before. */
+void place_prefer(int socket);
+/* Logs each port and device that shards of another node work with. */
+void place_warn(struct node *node);
+
 /* helpers.c: helpers_see_cpus() before EAL binds this thread. helpers_stop() ends the threads, so that the
  * shards can go, helpers_undo() the rest. */
 void helpers_see_cpus(struct node *node);

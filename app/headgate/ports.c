@@ -39,7 +39,7 @@ static int make_pools(struct node *node, unsigned n, struct hg_err *err)
         /* Last in, first out: a ring would go through all buffers in turn, each cold again. */
         node->ports[n].rx_pool[s] = rte_pktmbuf_pool_create_by_ops(
             name, (unsigned)cfg->rx_mbufs, 512, 0,
-            (uint16_t)(cfg->rx_buffer + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY, "stack");
+            (uint16_t)(cfg->rx_buffer + RTE_PKTMBUF_HEADROOM), place_shard(node, s), "stack");
         if (node->ports[n].rx_pool[s] == NULL)
             return hg_fail(err, -rte_errno,
                            "no EAL memory for %" PRIu64

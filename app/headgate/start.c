@@ -69,7 +69,7 @@ static int stage_eal(struct node *node, struct hg_err *err)
 {
     const struct config *cfg = &node->cfg;
     struct eal_args a = {.argc = 0};
-    char plan[512], text[64], extra[CFG_TEXT_MAX];
+    char plan[512], text[64], nodes[PLACE_MEMORY_TEXT], extra[CFG_TEXT_MAX];
     char *save = NULL;
     int rc = lcore_plan(cfg, plan, sizeof plan, err);
 
@@ -83,9 +83,10 @@ static int stage_eal(struct node *node, struct hg_err *err)
     eal_arg(&a, "0");
     if (!cfg->huge)
         eal_arg(&a, "--no-huge");
-    eal_arg(&a, "-m");
+    place_memory(cfg, nodes);
+    eal_arg(&a, nodes[0] != '\0' ? "--socket-mem" : "-m");
     snprintf(text, sizeof text, "%" PRIu64, (memory_total(cfg) + (1 << 20) - 1) >> 20);
-    eal_arg(&a, text);
+    eal_arg(&a, nodes[0] != '\0' ? nodes : text);
     if (!cfg->pci)
         eal_arg(&a, "--no-pci");
     snprintf(text, sizeof text, "--file-prefix=hg%d", (int)getpid());
@@ -256,7 +257,7 @@ static void shard_cfg(const struct node *node, unsigned id, struct hg_shard_cfg 
     *out = (struct hg_shard_cfg){
         .id = id,
         .n_shards = node->n_shards,
-        .socket = SOCKET_ID_ANY,
+        .socket = place_shard(node, id),
         .n_ports = node->n_ports,
         .tcp = {.conns_max = (uint32_t)cfg->tcp_conns,
                 .rcv_buf = (uint32_t)cfg->rcv_buf,
@@ -322,7 +323,9 @@ static int stage_shards(struct node *node, struct hg_err *err)
             undo_shards(node);
             return hg_fail(err, -EIO, "no random numbers from the system");
         }
+        place_prefer(cfg.socket);
         rc = hg_shard_create(&cfg, clock_now(), &node->shards[i], err);
+        place_prefer(SOCKET_ID_ANY);
         if (rc != 0) {
             undo_shards(node);
             return rc;
@@ -400,6 +403,7 @@ int node_start(struct node *node, struct hg_err *err)
             return rc;
         }
     }
+    place_warn(node);
     return 0;
 }
 

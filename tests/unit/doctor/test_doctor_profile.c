@@ -35,13 +35,13 @@ static void test_devices(void)
     exam_begin(&e);
     machine_half(&e.t);
     CU_ASSERT_EQUAL(by_profile("[eal]\nhuge = yes\npci = yes\n[cpu]\nshards = 1,3\n"
-                               "[port]\ndevice = 03:00.0\n[store]\ndevice0 = 0000:04:00.0\n"
+                               "[port]\ndevice = 03:00.0\n[store]\ndevice0 = nvme:0000:04:00.0\n"
                                "device1 = mem:1G\ndevice2 = /srv/file\n"),
                     0);
     CU_ASSERT_EQUAL(e.w.n_devs, 2);
     CU_ASSERT_STRING_EQUAL(e.w.devs[0].addr, "0000:03:00.0");
     CU_ASSERT(e.w.devs[0].nic && !e.w.devs[1].nic && !e.w.devs[1].kernel);
-    CU_ASSERT_STRING_EQUAL(e.w.devs[1].by, "[store] device0 = 0000:04:00.0");
+    CU_ASSERT_STRING_EQUAL(e.w.devs[1].by, "[store] device0 = nvme:0000:04:00.0");
     CU_ASSERT(e.w.n_shards == 2 && e.w.shard_cpu[1] == 3 && e.w.control == 0);
     CU_ASSERT(e.w.memory > 512u << 20);
     exam_says(&e, "0000:04:00.0", "driver", LEVEL_MISSING, "needs vfio-pci");
@@ -50,9 +50,9 @@ static void test_devices(void)
 
 static void test_ways_to_name(void)
 {
-    static const char *const good[] = {"04:00.0",           "0000:04:00.0", "nvme:0000:04:00.0",
-                                       "nvme:04:00.0,ns=2", "serial=SN1",   "nvme:serial=SN1,ns=1",
-                                       "0000:04:00.0/1"};
+    static const char *const good[] = {"04:00.0",           "0000:04:00.0",
+                                       "nvme:0000:04:00.0", "nvme:0000:04:00.0/ns=2",
+                                       "nvme:serial=SN1",   "nvme:serial=SN1/ns=2"};
     char lines[256];
 
     exam_begin(&e);
@@ -71,9 +71,13 @@ static void test_not_there(void)
 {
     exam_begin(&e);
     machine_half(&e.t);
-    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = serial=SN2\n"), 0);
-    exam_says(&e, NULL, "device", LEVEL_MISSING, "no NVMe controller with this serial number");
-    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = 0000:0a:00.0\n"), 0);
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = nvme:serial=SN\n"), 0);
+    exam_says(&e, NULL, "device", LEVEL_MISSING, "no NVMe controller has this serial number");
+    tree_vfio(&e.t);
+    tree_link(&e.t, "../../drivers/vfio-pci", "/sys/bus/pci/devices/0000:04:00.0/driver");
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = nvme:serial=SN2\n"), 0);
+    exam_says(&e, NULL, "device", LEVEL_NOTE, "VFIO has 1 NVMe controller, whose");
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = nvme:0000:0a:00.0\n"), 0);
     exam_says(&e, "0000:0a:00.0", "device", LEVEL_MISSING, "no such PCI device");
     CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/nvme7n1\n"), 0);
     exam_says(&e, NULL, "device", LEVEL_MISSING, "has no such device");
@@ -90,7 +94,7 @@ static void test_kernel_path(void)
     machine_half(&e.t);
     CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/nvme0n1\n"), 0);
     CU_ASSERT_EQUAL(verdict_count(&e.v, LEVEL_MISSING), 0);
-    exam_says(&e, "0000:04:00.0", "driver", LEVEL_NOTE, "name its address, 0000:04:00.0");
+    exam_says(&e, "0000:04:00.0", "driver", LEVEL_NOTE, "write nvme:0000:04:00.0");
     tree_file(&e.t, "29 1 259:0 / /a rw - ext4 /dev/x rw", "/proc/self/mountinfo");
     CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/nvme0n1\n"), 0);
     exam_says(&e, "0000:04:00.0", "driver", LEVEL_MISSING, "mounted at /a");
@@ -116,9 +120,10 @@ static void test_nodes(void)
 {
     exam_begin(&e);
     machine_two_nodes(&e.t);
-    CU_ASSERT_EQUAL(by_profile("[eal]\nhuge = yes\npci = yes\n[cpu]\nshards = 5,1,6\n"
-                               "[port]\ndevice = 0000:03:00.0\n[store]\ndevice0 = 0000:83:00.0\n"),
-                    0);
+    CU_ASSERT_EQUAL(
+        by_profile("[eal]\nhuge = yes\npci = yes\n[cpu]\nshards = 5,1,6\n"
+                   "[port]\ndevice = 0000:03:00.0\n[store]\ndevice0 = nvme:0000:83:00.0\n"),
+        0);
     exam_says(&e, "0000:03:00.0", "numa", LEVEL_ADVICE,
               "shards 0 and 2 (CPUs 5 and 6) are on node 1");
     exam_says(&e, "0000:83:00.0", "numa", LEVEL_ADVICE, "shard 1 (CPU 1) is on node 0");
