@@ -16,6 +16,7 @@ struct ctl {
 #define CTL_USAGE 2
 int ctl_stats(const struct ctl *ctl, int argc, char **argv);
 int ctl_conns(const struct ctl *ctl, int argc, char **argv);
+int ctl_devices(const struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(const struct ctl *ctl, int argc, char **argv);
 int ctl_capture(const struct ctl *ctl, int argc, char **argv);
 

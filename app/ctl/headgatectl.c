@@ -208,6 +208,8 @@ static const struct command {
     {"capture", "[--interface NAME] [--filter BPF] [--seconds N] [--packets N] [--snaplen N] FILE",
      "packets of a port, the first unless named, into a pcapng file (- is stdout), until Ctrl-C",
      ctl_capture},
+    {"devices", "[--histogram]",
+     "devices of the pool: model, health, load, latencies, errors, events", ctl_devices},
     {"doctor", "[--config FILE | DEVICE...] [--commands]",
      "what this machine lacks for driving devices from user space (those that a profile or you "
      "name, "

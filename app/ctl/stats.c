@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* headgatectl stats: counters of every port and of every shard. */
+/* headgatectl stats: counters of every port, device and shard. */
 #include "ctl.h"
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static void print_area(const json_t *answer, const char *area_name, json_t *area
 
 static void print_stats(const json_t *answer, bool explain)
 {
-    json_t *port, *shard, *area, *warning;
+    json_t *port, *shard, *area, *device, *warning;
     const char *area_name;
     size_t i;
 
@@ -40,6 +40,11 @@ static void print_stats(const json_t *answer, bool explain)
     {
         printf("%s %s\n", ctl_text(port, "section"), ctl_text(port, "name"));
         print_area(answer, ctl_text(port, "section"), port, explain);
+    }
+    json_array_foreach(json_object_get(answer, "devices"), i, device)
+    {
+        printf("device %s\n", ctl_text(device, "name"));
+        print_area(answer, "device", device, explain);
     }
     json_array_foreach(json_object_get(answer, "shards"), i, shard)
     {

@@ -3,7 +3,7 @@
  * The operator's socket: one JSON request a connection, one line; one JSON answer, one line. An
  * export and a capture answer with one JSON line and then binary pieces (export.c, capture.c).
  *
- *     {"cmd": "volumes" | "stats" | "conns" | "pool" | "grow" | "certificates" | "reload"}
+ *     {"cmd": "volumes" | "stats" | "conns" | "pool" | "devices" | "grow" | "certificates" | "reload"}
  *     {"cmd": "conns", "trace": "ADDRESS:PORT"}
  *     {"cmd": "export", "volume": "source/volume"}
  *     {"cmd": "capture", "interface": TEXT, "filter": TEXT, "seconds": N, "packets": N, "snaplen": N}
@@ -185,6 +185,8 @@ void control_serve(struct node *node, int client)
         answer = peer != NULL ? report_trace(node, peer) : report_conns(node);
     } else if (strcmp(cmd, "pool") == 0) {
         answer = report_pool(node);
+    } else if (strcmp(cmd, "devices") == 0) {
+        answer = report_devices(node);
     } else if (strcmp(cmd, "grow") == 0) {
         answer = grow(node);
     } else if (strcmp(cmd, "certificates") == 0) {
@@ -194,8 +196,8 @@ void control_serve(struct node *node, int client)
     } else {
         answer = json_pack(
             "{s:s}", "error",
-            "unknown command; known are volumes stats conns pool grow certificates reload export "
-            "capture");
+            "unknown command; known are volumes stats conns pool devices grow certificates reload "
+            "export capture");
     }
     reply(client, answer);
     json_decref(request);

@@ -4,6 +4,7 @@
 #define HG_APP_NODE_H
 
 #include "config.h"
+#include "devwatch.h"
 #include <headgate/helpers.h>
 #include <headgate/shard.h>
 #include <jansson.h>
@@ -40,6 +41,16 @@ struct node_helpers {
     atomic_bool stop;
 };
 
+/* The thread that looks after the pool's devices (devices.c). */
+struct node_devices {
+    pthread_t thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t wake;
+    bool stop;
+    struct devwatch watch[HG_POOL_DEVICES_MAX];
+    struct hg_log_limit limit;
+};
+
 struct node {
     struct config cfg;
     const char *argv0;
@@ -47,6 +58,7 @@ struct node {
     unsigned n_ports;
     struct hg_bdev *devs[HG_POOL_DEVICES_MAX];
     unsigned n_devs;
+    struct node_devices devices;
     struct hg_pool *pool;
     struct node_tls tls;
     struct node_tls tls_old[NODE_TLS_OLD]; /* that streams from before a reload may still use; the

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Volumes, counters and the pool as JSON. */
 #include "report.h"
+#include "devices.h"
 #include "netcfg.h"
 #include "vault.h"
 #include <stdlib.h>
@@ -146,6 +147,20 @@ static json_t *port_stats(const struct node_port *p, const char *section, json_t
     return port;
 }
 
+static json_t *device_stats(struct node *node, unsigned i, json_t *help)
+{
+    uint64_t value[DEVICE_COUNTERS];
+    struct hg_counter_set set = devices_counters(node, i, value);
+    json_t *areas = json_object(), *device;
+
+    add_set(areas, &set);
+    add_help(help, &set);
+    device = json_incref(json_object_get(areas, set.area));
+    json_decref(areas);
+    json_object_set_new(device, "name", json_string(node->devs[i]->name));
+    return device;
+}
+
 static json_t *shard_stats(struct hg_shard *shard, json_t *help)
 {
     struct hg_counter_set sets[SETS_MAX];
@@ -164,7 +179,7 @@ static json_t *shard_stats(struct hg_shard *shard, json_t *help)
 }
 
 /* What an operator must not overlook. */
-static json_t *warnings(const struct node *node)
+static json_t *warnings(struct node *node)
 {
     json_t *list = json_array();
     char text[CFG_TEXT_MAX + 128];
@@ -174,6 +189,7 @@ static json_t *warnings(const struct node *node)
         json_array_append_new(list, json_string(text));
     }
     node_tls_warnings(node, list);
+    devices_warnings(node, list);
     if (vault_info().unlocked != 0)
         json_array_append_new(list, json_string(VAULT_WARNING));
     return list;
@@ -182,15 +198,18 @@ static json_t *warnings(const struct node *node)
 json_t *report_stats(struct node *node)
 {
     json_t *shards = json_array(), *ports = json_array(), *help = json_object();
+    json_t *devices = json_array();
 
     for (unsigned i = 0; i < node->n_ports; i++)
         json_array_append_new(ports, port_stats(&node->ports[i], netcfg_section(i), help));
+    for (unsigned i = 0; i < node->n_devs; i++)
+        json_array_append_new(devices, device_stats(node, i, help));
     for (unsigned s = 0; s < node->n_shards; s++)
         json_array_append_new(shards, shard_stats(node->shards[s], help));
-    return json_pack("{s:f, s:o, s:o, s:O, s:o, s:o, s:o}", "uptime_s",
+    return json_pack("{s:f, s:o, s:o, s:O, s:o, s:o, s:o, s:o}", "uptime_s",
                      (double)(clock_now() - node->started) / 1e9, "warnings", warnings(node),
                      "secrets", vault_json(), "port", json_array_get(ports, 0), "ports", ports,
-                     "shards", shards, "help", help);
+                     "devices", devices, "shards", shards, "help", help);
 }
 
 json_t *report_pool(struct node *node)

@@ -13,5 +13,6 @@ json_t *report_conns(struct node *node);
 /* The last events of the connection with peer ("192.0.2.2:40000"), or an error. */
 json_t *report_trace(struct node *node, const char *peer);
 json_t *report_pool(struct node *node);
+json_t *report_devices(struct node *node);
 
 #endif /* HG_APP_REPORT_H */

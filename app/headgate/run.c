@@ -123,19 +123,6 @@ static bool all_drained(struct node *node)
     return true;
 }
 
-/* Returns how long control may sleep: devices with work of their own want to be asked often. */
-static int tick_devices(struct node *node)
-{
-    int ms = TICK_MS;
-
-    for (unsigned i = 0; i < node->n_devs; i++) {
-        hg_bdev_tick(node->devs[i], clock_now());
-        if (node->devs[i]->ticks)
-            ms = (int)(HG_BDEV_TICK / HG_MS(1));
-    }
-    return ms;
-}
-
 static void drain(struct node *node)
 {
     hg_ns end = clock_now() + DRAIN_MAX;
@@ -148,10 +135,8 @@ static void drain(struct node *node)
 
         node_call(node->shards[i], &call, drain_fn);
     }
-    while ((!all_drained(node) || atomic_load(&node->exports) != 0) && clock_now() < end) {
-        (void)tick_devices(node);
+    while ((!all_drained(node) || atomic_load(&node->exports) != 0) && clock_now() < end)
         nanosleep(&nap, NULL);
-    }
     /* Last, so that a capture has seen the connections' end; it needs the shards to leave the port. */
     atomic_store(&node->captures_end, true);
     while (atomic_load(&node->captures) != 0 && clock_now() < end + CAPTURE_END_MAX)
@@ -197,7 +182,7 @@ void node_run(struct node *node)
 
     node_tls_log(node);
     for (;;) {
-        if (poll(fds, 2, tick_devices(node)) < 0 && errno != EINTR)
+        if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
             break;
         tick(node, &next_dates);
         if ((fds[0].revents & POLLIN) != 0 && handle_signals(node))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Start in stages. A stage that fails has undone itself; node_start() undoes those before it. */
 #include "access.h"
+#include "devices.h"
 #include "memory.h"
 #include "netcfg.h"
 #include "node.h"
@@ -381,6 +382,7 @@ static const struct stage {
     {"eal", stage_eal, undo_eal},
     {"ports", ports_open, ports_close},
     {"helpers", helpers_stage, helpers_undo},
+    {"watch", devices_watch, devices_unwatch},
     {"shards", stage_shards, undo_shards},
     {"control", stage_control, undo_control},
 };

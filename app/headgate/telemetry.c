@@ -8,6 +8,7 @@
  *     /headgate/volume,NAME            one volume
  *     /headgate/pool                   capacity and use
  */
+#include "devices.h"
 #include "node.h"
 #include <errno.h>
 #include <rte_telemetry.h>
@@ -116,6 +117,34 @@ static int pool_cb(const char *cmd, const char *params, struct rte_tel_data *d)
     return 0;
 }
 
+static int devices_cb(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+    (void)cmd;
+    (void)params;
+    rte_tel_data_start_array(d, RTE_TEL_STRING_VAL);
+    for (unsigned i = 0; i < the_node->n_devs; i++)
+        rte_tel_data_add_array_string(d, the_node->devs[i]->name);
+    return 0;
+}
+
+static int device_cb(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+    uint64_t value[DEVICE_COUNTERS];
+    struct hg_counter_set set;
+
+    (void)cmd;
+    for (unsigned i = 0; params != NULL && i < the_node->n_devs; i++) {
+        if (strcmp(the_node->devs[i]->name, params) != 0)
+            continue;
+        set = devices_counters(the_node, i, value);
+        rte_tel_data_start_dict(d);
+        for (unsigned c = 0; c < set.n; c++)
+            add_u64(d, set.desc[c].name, set.value[c]);
+        return 0;
+    }
+    return -ENOENT;
+}
+
 int telemetry_register(struct node *node)
 {
     static const struct {
@@ -127,6 +156,8 @@ int telemetry_register(struct node *node)
         {"/headgate/counters", counters_cb, "Counters. Parameters: shard,area"},
         {"/headgate/volumes", volumes_cb, "Volume names."},
         {"/headgate/volume", volume_cb, "One volume. Parameter: name"},
+        {"/headgate/devices", devices_cb, "Names of the pool's devices."},
+        {"/headgate/device", device_cb, "Counters of one device. Parameter: name"},
         {"/headgate/pool", pool_cb, "Capacity and use of the pool."},
     };
 

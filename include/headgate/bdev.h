@@ -11,7 +11,7 @@
  * command set spec, Flush; io_uring fsync). Requests are not ordered among themselves.
  *
  * What belongs to the device as a whole (deadlines, resets, health) is done by hg_bdev_tick(), which
- * the node's control thread calls.
+ * a thread of the node calls that does nothing else.
  */
 #ifndef HEADGATE_BDEV_H
 #define HEADGATE_BDEV_H
