@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-3-Clause
+# What needs devices that the machine has not: each test boots a guest of its own (tests/vm/guest) and
+# runs a program in it. Where no guest can be had every test is skipped, with the reason.
+
+setup() {
+    GUEST=$BATS_TEST_DIRNAME/guest
+    DIR=$BATS_TEST_TMPDIR/guest
+}
+
+# in_guest SECONDS OPTION... PROGRAM [ARGUMENT...]: its output is in $DIR/job/output, and shown when the
+# test fails; skips where there are no guests.
+in_guest() {
+    local rc=0
+    "$GUEST" --dir "$DIR" --seconds "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || rc=$?
+    tail -n 60 "$BATS_TEST_TMPDIR/out"
+    [ $rc -ne 77 ] || skip "$(tail -n 1 "$BATS_TEST_TMPDIR/err")"
+    tail -n 60 "$BATS_TEST_TMPDIR/err" >&2
+    return $rc
+}
+
+@test "a guest runs a program on the host's files and gives its output and status back" {
+    local rc=0
+    in_guest 120 sh -c "grep -c . '$BATS_TEST_FILENAME' && uname -n && exit 7" || rc=$?
+    [ $rc -eq 7 ]
+    [ "$(cat "$BATS_TEST_TMPDIR/out")" = "$(grep -c . "$BATS_TEST_FILENAME")"$'\nheadgate-guest' ]
+}
+
+@test "a guest that does not end is ended, and its QEMU is gone" {
+    local rc=0
+    in_guest 15 sh -c 'sleep 1000' || rc=$?
+    [ $rc -eq 124 ]
+    [ -s "$DIR/console" ] # it did run
+    [ -z "$(pgrep -f "qemu-system-x86_64.*$DIR/ask")" ]
+}
+
+@test "where packages cannot be had there is no guest, and a sentence says why" {
+    local rc=0
+    printf 'Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "/dev/null";\n' >"$BATS_TEST_TMPDIR/apt.conf"
+    HEADGATE_VM_CACHE=$BATS_TEST_TMPDIR/none APT_CONFIG=$BATS_TEST_TMPDIR/apt.conf \
+        "$BATS_TEST_DIRNAME/fetch" 2>"$BATS_TEST_TMPDIR/err" || rc=$?
+    [ $rc -eq 77 ]
+    grep -Eq '^no guest: apt' "$BATS_TEST_TMPDIR/err"
+}
+
+@test "a node on a virtual function of a NIC survives SIGKILL, and exports what was replicated" {
+    in_guest 300 bash tests/vm/port.bash
+}
