@@ -139,15 +139,15 @@ static int answer_ctrl(struct nvme_ctrl *ctrl)
     /* 9: 4096 << 9 is MAX_BYTES. */
     if (id->mdts != 0 && id->mdts < 9)
         max = NVME_PAGE << id->mdts;
-    ctrl->caps.max_bytes = max;
-    ctrl->caps.sgl = (hg_le32_get(id->sgls) & 0x3) != 0;
-    ctrl->caps.write_cache = (id->vwc & 1) != 0;
-    ctrl->caps.dbbuf = (hg_le16_get(id->oacs) & NVME_OACS_DBBUF) != 0 && have_dbbuf(ctrl);
-    ctrl->caps.zeroes_max =
+    ctrl->found.max_bytes = max;
+    ctrl->found.sgl = (hg_le32_get(id->sgls) & 0x3) != 0;
+    ctrl->found.write_cache = (id->vwc & 1) != 0;
+    ctrl->dbbuf_on = (hg_le16_get(id->oacs) & NVME_OACS_DBBUF) != 0 && have_dbbuf(ctrl);
+    ctrl->found.zeroes_max =
         (oncs & NVME_ONCS_WRITE_ZEROES) != 0 && (ctrl->quirks & NVME_QUIRK_NO_WRITE_ZEROES) == 0
             ? NVME_RW_BLOCKS_MAX
             : 0;
-    ctrl->caps.dealloc_max = (oncs & NVME_ONCS_DSM) != 0 ? RANGE_MAX : 0;
+    ctrl->found.dealloc_max = (oncs & NVME_ONCS_DSM) != 0 ? RANGE_MAX : 0;
     ctrl->rtd3e = HG_US(hg_le32_get(id->rtd3e));
     ctrl->aers = id->aerl + 1u < NVME_AERS_MAX ? id->aerl + 1u : NVME_AERS_MAX;
     return 0;
@@ -177,9 +177,9 @@ static int answer_nvm(struct nvme_ctrl *ctrl)
         return 0; /* it tells no limits */
     /* Told in pages; a block is not known yet, and is at most a page. */
     if (id->wzsl != 0 && id->wzsl < 16)
-        limit_to(&ctrl->caps.zeroes_max, 1ull << id->wzsl);
-    limit_to(&ctrl->caps.dealloc_max, hg_le32_get(id->dmrsl));
-    limit_to(&ctrl->caps.dealloc_max, hg_le64_get(id->dmsl));
+        limit_to(&ctrl->found.zeroes_max, 1ull << id->wzsl);
+    limit_to(&ctrl->found.dealloc_max, hg_le32_get(id->dmrsl));
+    limit_to(&ctrl->found.dealloc_max, hg_le64_get(id->dmsl));
     return 0;
 }
 
@@ -198,14 +198,14 @@ static int answer_queues(struct nvme_ctrl *ctrl)
 
     if (ctrl->job.status != 0)
         return nvme_admin_failed(ctrl, "allocate I/O queues");
-    ctrl->caps.queues = n < HG_BDEV_CHANS_MAX ? n : HG_BDEV_CHANS_MAX;
-    ctrl->info.queues_max = ctrl->caps.queues;
+    ctrl->found.queues = n < HG_BDEV_CHANS_MAX ? n : HG_BDEV_CHANS_MAX;
+    ctrl->info.queues_max = ctrl->found.queues;
     return 0;
 }
 
 static bool needs_dbbuf(const struct nvme_ctrl *ctrl)
 {
-    return ctrl->caps.dbbuf;
+    return ctrl->dbbuf_on;
 }
 
 static void ask_dbbuf(struct nvme_ctrl *ctrl, struct nvme_sqe *sqe)
@@ -217,8 +217,8 @@ static void ask_dbbuf(struct nvme_ctrl *ctrl, struct nvme_sqe *sqe)
 /* Without them it works as well, with more doorbells. */
 static int answer_dbbuf(struct nvme_ctrl *ctrl)
 {
-    ctrl->caps.dbbuf = ctrl->job.status == 0;
-    if (ctrl->caps.dbbuf)
+    ctrl->dbbuf_on = ctrl->job.status == 0;
+    if (ctrl->dbbuf_on)
         nvme_qp_shadow(&ctrl->admin, ctrl->dbbuf, NULL, NVME_CAP_DSTRD(ctrl->cap));
     return 0;
 }
@@ -300,16 +300,15 @@ static int answer_ns(struct nvme_ctrl *ctrl)
         return hg_fail(&ctrl->why, -EPROTO, "has a namespace of 2^63 bytes or more");
     if (ctrl->ns.shift != 0 && ctrl->ns.shift != shift)
         return hg_fail(&ctrl->why, -ENODEV, "was formatted anew while it was in use");
-    ctrl->ns.shift = shift;
-    ctrl->ns.blocks = blocks;
-    ctrl->ns.zeroes_after_dealloc = NVME_DLFEAT_ZEROES(id->dlfeat);
+    if (ctrl->ns.shift == 0)
+        ctrl->ns.shift = shift;
     __atomic_store_n(&ctrl->bdev->size, blocks << shift, __ATOMIC_RELAXED);
     return 0;
 }
 
 static bool needs_cache(const struct nvme_ctrl *ctrl)
 {
-    return ctrl->caps.write_cache;
+    return ctrl->found.write_cache;
 }
 
 static void ask_cache(struct nvme_ctrl *ctrl, struct nvme_sqe *sqe)
@@ -321,7 +320,7 @@ static void ask_cache(struct nvme_ctrl *ctrl, struct nvme_sqe *sqe)
 /* A cache that cannot be asked about is taken to be in use. */
 static int answer_cache(struct nvme_ctrl *ctrl)
 {
-    ctrl->caps.write_cache = ctrl->job.status != 0 || (ctrl->job.dw0 & 1) != 0;
+    ctrl->found.write_cache = ctrl->job.status != 0 || (ctrl->job.dw0 & 1) != 0;
     return 0;
 }
 
@@ -440,6 +439,7 @@ static void end_link_job(struct nvme_ctrl *ctrl, enum nvme_link_state state)
 {
     struct nvme_link *link = ctrl->working;
 
+    link->shadow = ctrl->dbbuf_on;
     if (state == NVME_LINK_LIVE)
         atomic_store_explicit(&link->joined,
                               atomic_load_explicit(&ctrl->epoch, memory_order_relaxed),
@@ -495,6 +495,24 @@ static int answer_delete(struct nvme_ctrl *ctrl)
     return 0;
 }
 
+static bool is_current(const struct nvme_ctrl *ctrl, const struct nvme_link *link)
+{
+    return atomic_load_explicit(&link->joined, memory_order_relaxed) ==
+           atomic_load_explicit(&ctrl->epoch, memory_order_relaxed);
+}
+
+/* A controller with shadow doorbells looks at them as soon as the queues exist. */
+static void clear_shadow(struct nvme_ctrl *ctrl, uint16_t qid)
+{
+    size_t stride = (size_t)4 << NVME_CAP_DSTRD(ctrl->cap);
+    size_t at = 2 * qid * stride;
+
+    if (!ctrl->dbbuf_on || at + 2 * stride > NVME_PAGE)
+        return;
+    memset((char *)ctrl->dbbuf + at, 0, 2 * stride);
+    memset((char *)ctrl->dbbuf + NVME_PAGE + at, 0, 2 * stride);
+}
+
 /* The submission queue goes first and comes last (base spec 5.4 to 5.7). */
 static bool start_link_job(struct nvme_ctrl *ctrl)
 {
@@ -507,6 +525,11 @@ static bool start_link_job(struct nvme_ctrl *ctrl)
             continue;
         ctrl->working = link;
         ctrl->step = 0;
+        if (state == NVME_LINK_DROP && !is_current(ctrl, link)) {
+            end_link_job(ctrl, NVME_LINK_GONE); /* a reset has deleted its queues */
+            continue;
+        }
+        clear_shadow(ctrl, link->qp->qid);
         if (state == NVME_LINK_WANT)
             nvme_cmd_create_cq(&sqe, link->qp->qid, link->qp->cq.mask + 1, link->qp->cq_iova);
         else

@@ -211,7 +211,7 @@ static void enter_enable(struct nvme_ctrl *ctrl)
 {
     const uint32_t last = NVME_ADMIN_ENTRIES - 1;
 
-    ctrl->caps.dbbuf = false;
+    ctrl->dbbuf_on = false;
     nvme_qp_shadow(&ctrl->admin, NULL, NULL, 0);
     nvme_qp_rewind(&ctrl->admin);
     nvme_reg_write32(ctrl->dev, NVME_REG_INTMS, UINT32_MAX);
@@ -258,8 +258,21 @@ static int poll_ask(struct nvme_ctrl *ctrl)
     return rc < 0 ? rc : 1;
 }
 
+static bool same_caps(const struct nvme_caps *a, const struct nvme_caps *b)
+{
+    return a->max_bytes == b->max_bytes && a->zeroes_max == b->zeroes_max &&
+           a->dealloc_max == b->dealloc_max && a->queues == b->queues && a->sgl == b->sgl &&
+           a->write_cache == b->write_cache;
+}
+
 static void enter_run(struct nvme_ctrl *ctrl)
 {
+    if (ctrl->n_resets == 0)
+        ctrl->caps = ctrl->found;
+    if (!same_caps(&ctrl->caps, &ctrl->found)) {
+        nvme_ctrl_dead(ctrl, -EIO, "came back from a reset with other limits than before");
+        return;
+    }
     ctrl->info.state_text[0] = '\0';
     set_phase(ctrl, NVME_RUN);
     if (ctrl->n_resets != 0)
@@ -269,9 +282,12 @@ static void enter_run(struct nvme_ctrl *ctrl)
 static int poll_run(struct nvme_ctrl *ctrl)
 {
     const char *wanted = atomic_load(&ctrl->wanted);
+    uint32_t status = csts(ctrl);
 
-    if ((csts(ctrl) & NVME_CSTS_CFS) != 0)
+    if ((status & NVME_CSTS_CFS) != 0)
         nvme_ctrl_reset(ctrl, "reports a fatal status");
+    else if ((status & NVME_CSTS_RDY) == 0)
+        nvme_ctrl_reset(ctrl, "has lost its state, as after a loss of power or a reset by others");
     else if (ctrl->admin.strays != ctrl->admin_strays)
         nvme_ctrl_reset(ctrl, "completed an admin command that was not in flight");
     else if (nvme_admin_late(ctrl))
@@ -350,6 +366,8 @@ static bool step(struct nvme_ctrl *ctrl)
         ctrl->since = ctrl->now;
         ctrl->deadline = row->limit != NULL ? ctrl->now + row->limit(ctrl) : 0;
         row->enter(ctrl);
+        if (ctrl->state != before)
+            return true;
         nvme_sq_ring(&ctrl->admin.sq);
     }
     rc = row->poll(ctrl);
@@ -400,7 +418,7 @@ static int check_cap(struct nvme_ctrl *ctrl, struct hg_err *err)
     entries = NVME_CAP_MQES(ctrl->cap) + 1;
     if (entries < 2)
         return hg_fail(err, -EPROTO, "NVMe device %s has queues of one entry", name);
-    ctrl->caps.mqes = 1u << (31 - __builtin_clz(entries));
+    ctrl->found.mqes = 1u << (31 - __builtin_clz(entries));
     return 0;
 }
 

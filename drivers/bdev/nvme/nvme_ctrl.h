@@ -60,7 +60,8 @@ struct nvme_link {
     _Atomic uint32_t joined; /* epoch in which the queues were created */
     _Atomic uint32_t acked;  /* the last epoch the shard has seen */
     _Atomic uint32_t abort;  /* identifier + 1 of a command to abort; 0: none */
-    uint16_t refusal;        /* status of the create command */
+    uint16_t refusal;        /* status of the create command; before REFUSED */
+    bool shadow;             /* the queues have shadow doorbells; before LIVE */
     struct nvme_qp *qp;
     struct nvme_link *next;
 };
@@ -68,9 +69,7 @@ struct nvme_link {
 /* The one namespace of this device that is in use. */
 struct nvme_ns {
     uint32_t nsid;
-    uint8_t shift;             /* log2 of the block size: 9 or 12 */
-    bool zeroes_after_dealloc; /* DLFEAT */
-    uint64_t blocks;
+    uint8_t shift; /* log2 of the block size: 9 or 12 */
 };
 
 /* What the controller can do, as it told. */
@@ -80,7 +79,7 @@ struct nvme_caps {
     uint32_t dealloc_max; /* blocks of one range; 0: no dataset management */
     unsigned queues;      /* I/O queue pairs */
     unsigned mqes;        /* entries of a queue, a power of two */
-    bool sgl, write_cache, dbbuf;
+    bool sgl, write_cache;
 };
 
 /* How opening and closing wait (nvme_opts_default(): by the clock, sleeping). A test puts its own time
@@ -145,7 +144,9 @@ struct nvme_ctrl {
     _Atomic uint32_t epoch;
     _Atomic(const char *) wanted; /* why a reset is wanted; static text */
     _Atomic int dead_errno;       /* what requests fail with once DEAD */
-    struct nvme_ns ns;            /* set before the first RUN; blocks may change later */
+    /* Set before the first RUN and the same ever after: a controller that comes back from a reset with
+     * others is given up. */
+    struct nvme_ns ns;
     struct nvme_caps caps;
     struct nvme_opts opts;
     struct nvme_dev *dev;
@@ -155,7 +156,9 @@ struct nvme_ctrl {
     pthread_mutex_t lock;
     hg_ns now, since, deadline; /* this tick; of the state */
     enum nvme_state state;
-    bool entered; /* the state's first action was taken */
+    bool entered;           /* the state's first action was taken */
+    struct nvme_caps found; /* what this start has found out */
+    bool dbbuf_on;          /* the controller has taken the shadow doorbells */
     struct nvme_qp admin;
     struct nvme_job job;
     void *data; /* NVME_PAGE for what admin commands transfer */

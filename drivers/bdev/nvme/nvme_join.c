@@ -80,17 +80,17 @@ static void set_link(struct nvme_chan *chan, enum nvme_link_state state)
     atomic_store_explicit(&chan->link.state, (uint32_t)state, memory_order_release);
 }
 
-static void ask_for_queues(struct nvme_chan *chan)
+static void start(struct nvme_chan *chan, uint32_t epoch)
 {
     struct nvme_ctrl *ctrl = chan->ctrl;
 
-    nvme_qp_rewind(&chan->qp);
-    if (ctrl->caps.dbbuf)
+    if (chan->link.shadow)
         nvme_qp_shadow(&chan->qp, ctrl->dbbuf, (const char *)ctrl->dbbuf + NVME_PAGE,
                        NVME_CAP_DSTRD(ctrl->cap));
     else
         nvme_qp_shadow(&chan->qp, NULL, NULL, 0);
-    set_link(chan, NVME_LINK_WANT);
+    chan->live = epoch;
+    chan->retry_at = 0;
 }
 
 static void join_running(struct nvme_chan *chan, uint32_t epoch)
@@ -99,17 +99,17 @@ static void join_running(struct nvme_chan *chan, uint32_t epoch)
 
     if (state == NVME_LINK_LIVE) {
         if (atomic_load_explicit(&chan->link.joined, memory_order_relaxed) == epoch) {
-            chan->live = epoch;
-            chan->retry_at = 0;
+            start(chan, epoch);
             return;
         }
         /* A reset has come and gone since; what was in flight died with it. */
         take_back(chan);
         state = NVME_LINK_OUT;
     }
-    if (state == NVME_LINK_OUT)
-        ask_for_queues(chan);
-    else if (state == NVME_LINK_REFUSED && chan->base.in_flight != 0) {
+    if (state == NVME_LINK_OUT) {
+        nvme_qp_rewind(&chan->qp);
+        set_link(chan, NVME_LINK_WANT);
+    } else if (state == NVME_LINK_REFUSED && chan->base.in_flight != 0) {
         set_link(chan, NVME_LINK_OUT);
         nvme_ctrl_want_reset(chan->ctrl, "does not create a queue again");
     }
