@@ -3,6 +3,7 @@
 #include "config.h"
 #include "access.h"
 #include "netcfg.h"
+#include <headgate/bdev.h>
 #include <headgate/units.h>
 #include <ctype.h>
 #include <errno.h>
@@ -521,6 +522,32 @@ unsigned config_devices(const struct config *cfg)
     return n;
 }
 
+/* Several mem: devices are several memories, but of an NVMe controller one namespace is used. */
+static int check_twice(const struct config *cfg, unsigned n, struct hg_err *err)
+{
+    char one[HG_BDEV_NVME_NAME], other[HG_BDEV_NVME_NAME];
+
+    for (unsigned i = 0; i < n; i++) {
+        int nvme = hg_bdev_nvme_name(cfg->devices[i], one, err);
+
+        if (nvme < 0)
+            return nvme;
+        for (unsigned j = 0; j < i; j++) {
+            if (nvme == 1 && hg_bdev_nvme_name(cfg->devices[j], other, NULL) == 1 &&
+                strcmp(one, other) == 0)
+                return hg_fail(err, -EINVAL,
+                               "[store] device%u and device%u are both on %s: one namespace of a "
+                               "controller can be used",
+                               j, i, one);
+            if (nvme == 0 && strcmp(cfg->devices[i], cfg->devices[j]) == 0 &&
+                strncmp(cfg->devices[i], "mem:", 4) != 0)
+                return hg_fail(err, -EINVAL, "[store] device%u and device%u are both %s", j, i,
+                               cfg->devices[i]);
+        }
+    }
+    return 0;
+}
+
 static int check_store(const struct config *cfg, struct hg_err *err)
 {
     unsigned n = config_devices(cfg);
@@ -530,13 +557,7 @@ static int check_store(const struct config *cfg, struct hg_err *err)
     for (unsigned i = n; i < HG_POOL_DEVICES_MAX; i++)
         if (cfg->devices[i][0] != '\0')
             return hg_fail(err, -EINVAL, "[store] device%u is given but device%u is not", i, n);
-    for (unsigned i = 0; i < n; i++)
-        for (unsigned j = i + 1; j < n; j++)
-            if (strcmp(cfg->devices[i], cfg->devices[j]) == 0 &&
-                strncmp(cfg->devices[i], "mem:", 4) != 0)
-                return hg_fail(err, -EINVAL, "[store] device%u and device%u are both %s", i, j,
-                               cfg->devices[i]);
-    return 0;
+    return check_twice(cfg, n, err);
 }
 
 static int check_test(const struct config *cfg, struct hg_err *err)
@@ -706,6 +727,7 @@ void config_reference(FILE *out)
         fprintf(out, " |\n");
     }
     fprintf(out, "| store | device0 ... device31 | | files or block devices of the pool, in order; "
+                 "nvme:ADDRESS or nvme:serial=SERIAL is a controller through VFIO (docs/nvme.md); "
                  "mem:SIZE is memory, for trials |\n");
     fprintf(out, "| port1 ... port3 | as [port], without closed-ports | as [port], address: none | "
                  "more ports of the node, without "

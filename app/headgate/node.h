@@ -57,7 +57,7 @@ struct node {
     struct node_port ports[HG_SHARD_PORTS_MAX]; /* in the order of the profile's sections */
     unsigned n_ports;
     struct hg_bdev *devs[HG_POOL_DEVICES_MAX];
-    unsigned n_devs;
+    unsigned n_devs; /* 0 until all are open */
     struct node_devices devices;
     struct hg_pool *pool;
     struct node_tls tls;
@@ -85,6 +85,16 @@ static inline hg_ns clock_now(void)
 /* start.c: stages in order, each with its undo. node_start() undoes what it did when one fails. */
 int node_start(struct node *node, struct hg_err *err);
 void node_stop(struct node *node);
+
+/* pool.c: what needs no EAL, NVMe controllers, and the pool on all of them; each undoes itself when it fails. */
+int pool_devices(struct node *node, struct hg_err *err);
+void pool_undo_devices(struct node *node);
+int pool_controllers(struct node *node, struct hg_err *err);
+void pool_undo_controllers(struct node *node);
+int pool_start(struct node *node, struct hg_err *err);
+void pool_undo(struct node *node);
+/* Whether a device is on a controller through VFIO. */
+bool pool_wants_vfio(const struct config *cfg);
 
 /* identity.c: what the node shows and whom it trusts. Loads all that [tls] names. */
 #define KEYLOG_WARNING "TLS traffic secrets are written to %s: replication is NOT private"

@@ -7,8 +7,6 @@
 #include "node.h"
 #include <headgate/units.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <headgate/log.h>
 #include <inttypes.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -97,6 +95,8 @@ static int stage_eal(struct node *node, struct hg_err *err)
         snprintf(extra, sizeof extra, "--file-prefix=%.200s", cfg->file_prefix);
         eal_arg(&a, extra);
     }
+    if (pool_wants_vfio(cfg))
+        eal_arg(&a, "--iova-mode=va"); /* else EAL may choose PA where it probes no PCI device */
     for (unsigned i = 0; i < netcfg_ports(cfg); i++) {
         if (cfg->ports[i].vdev[0] == '\0')
             continue;
@@ -118,86 +118,6 @@ static void undo_eal(struct node *node)
 {
     (void)node;
     rte_eal_cleanup();
-}
-
-/* ---- devices and pool ---- */
-
-static void undo_devices(struct node *node)
-{
-    while (node->n_devs > 0)
-        hg_bdev_close(node->devs[--node->n_devs]);
-}
-
-/* With create=auto a device file that does not exist is made. */
-static int make_file(const struct config *cfg, const char *path, struct hg_err *err)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    int rc = 0;
-
-    if (fd < 0)
-        return errno == EEXIST ? 0 : hg_fail(err, -errno, "device %s: %s", path, strerror(errno));
-    if (ftruncate(fd, (off_t)cfg->device_size) != 0)
-        rc = hg_fail(err, -errno, "device %s: %s", path, strerror(errno));
-    close(fd);
-    return rc;
-}
-
-/* "mem:SIZE" is memory, for benches and trials: its contents are lost at the end. */
-static int open_device(const struct config *cfg, const char *name, struct hg_bdev **out,
-                       struct hg_err *err)
-{
-    uint64_t size;
-    int rc = 0;
-
-    if (strncmp(name, "mem:", 4) == 0) {
-        if (hg_units_size(name + 4, &size) != 0)
-            return hg_fail(err, -EINVAL, "device %s: write it like mem:1G", name);
-        return hg_bdev_mem_open(name, size, out, err);
-    }
-    if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0)
-        rc = make_file(cfg, name, err);
-    return rc != 0 ? rc : hg_bdev_uring_open(name, false, out, err);
-}
-
-static int stage_devices(struct node *node, struct hg_err *err)
-{
-    const struct config *cfg = &node->cfg;
-    unsigned n = config_devices(cfg);
-
-    for (unsigned i = 0; i < n; i++) {
-        int rc = open_device(cfg, cfg->devices[i], &node->devs[i], err);
-
-        if (rc != 0) {
-            undo_devices(node);
-            return rc;
-        }
-        node->n_devs++;
-    }
-    return 0;
-}
-
-static int stage_pool(struct node *node, struct hg_err *err)
-{
-    const struct config *cfg = &node->cfg;
-    struct hg_pool_geometry geometry = {(uint32_t)cfg->stripe_unit, (uint32_t)cfg->chunk};
-    bool blank = true;
-    int rc;
-
-    for (unsigned i = 0; i < node->n_devs; i++)
-        blank = blank && hg_pool_blank(node->devs[i]);
-    if (blank && strcmp(cfg->create, "auto") == 0) {
-        rc = hg_pool_format(node->devs, node->n_devs, &geometry, false, err);
-        if (rc != 0)
-            return rc;
-        hg_log(HG_LOG_INFO, "node", "made a new pool of %u devices", node->n_devs);
-    }
-    return hg_pool_open(node->devs, node->n_devs, &node->pool, err);
-}
-
-static void undo_pool(struct node *node)
-{
-    hg_pool_close(node->pool);
-    node->pool = NULL;
 }
 
 /* ---- TLS ---- */
@@ -369,17 +289,17 @@ static void undo_control(struct node *node)
 
 /* ---- all ---- */
 
-/* The devices first: their locks tell that another node is running here. EAL would already have opened
- * that node's tap interface too, and closed it under its feet on the way out. */
+/* pool.c tells why devices come in two stages. */
 static const struct stage {
     const char *name;
     int (*start)(struct node *node, struct hg_err *err);
     void (*undo)(struct node *node);
 } stages[] = {
-    {"devices", stage_devices, undo_devices},
-    {"pool", stage_pool, undo_pool},
+    {"devices", pool_devices, pool_undo_devices},
     {"tls", stage_tls, undo_tls},
     {"eal", stage_eal, undo_eal},
+    {"controllers", pool_controllers, pool_undo_controllers},
+    {"pool", pool_start, pool_undo},
     {"ports", ports_open, ports_close},
     {"helpers", helpers_stage, helpers_undo},
     {"watch", devices_watch, devices_unwatch},

@@ -202,6 +202,16 @@ int hg_bdev_sync(struct hg_bdev *dev, enum hg_bdev_op op, uint64_t offset, struc
  * the device has queues for that (queue/io_poll in /sys, for example with nvme.poll_queues=N). */
 int hg_bdev_uring_open(const char *path, bool read_only, struct hg_bdev **out, struct hg_err *err);
 
+/* An NVMe controller's namespace through VFIO: "nvme:0000:01:00.0", "nvme:0000:01:00.0/ns=2",
+ * "nvme:serial=S123/ns=1" (docs/nvme.md). EAL runs, with IOVA as VA, until it is closed. One
+ * namespace of a controller; the sentence of a failure tells what VFIO lacks and how to mend it. */
+int hg_bdev_nvme_open(const char *name, struct hg_bdev **out, struct hg_err *err);
+
+/* Whether the name is one of NVMe (1, and the controller's name in one form, without namespace, in
+ * `ctrl`), of another kind (0), or wrong (-EINVAL). */
+#define HG_BDEV_NVME_NAME 40
+int hg_bdev_nvme_name(const char *name, char ctrl[HG_BDEV_NVME_NAME], struct hg_err *err);
+
 /* Memory. Contents are lost at close. */
 int hg_bdev_mem_open(const char *name, uint64_t size, struct hg_bdev **out, struct hg_err *err);
 /* Changes the size of the memory behind a device of hg_bdev_mem_open(), which the device notices at

@@ -5,6 +5,7 @@
 #include <headgate/units.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #define SERIAL "serial="
@@ -103,9 +104,4 @@ int nvme_name_parse(const char *text, struct nvme_name *name, struct hg_err *err
                        "nvme:serial=S123/ns=1",
                        text);
     return 0;
-}
-
-bool nvme_name_same(const struct nvme_name *a, const struct nvme_name *b)
-{
-    return strcmp(a->address, b->address) == 0 && strcmp(a->serial, b->serial) == 0;
 }

@@ -13,7 +13,6 @@
 #define DRIVERS_BDEV_NVME_NVME_NAME_H
 
 #include <headgate/base.h>
-#include <stdbool.h>
 
 #define NVME_NAME_PREFIX "nvme:"
 #define NVME_ADDRESS_MAX 20 /* "0000:01:00.0"; domains of VMD have more digits */
@@ -30,8 +29,5 @@ int nvme_name_parse(const char *text, struct nvme_name *name, struct hg_err *err
 
 /* A PCI address by itself, with or without its domain, into the form of sysfs. 0 or -EINVAL. */
 int nvme_name_address(const char *text, size_t len, char out[NVME_ADDRESS_MAX]);
-
-/* Whether both name the same controller, as far as names tell. */
-bool nvme_name_same(const struct nvme_name *a, const struct nvme_name *b);
 
 #endif /* DRIVERS_BDEV_NVME_NVME_NAME_H */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Names of NVMe devices in a profile: what is taken, and what is refused with how to write it. */
 #include "nvme_name.h"
+#include <headgate/bdev.h>
 #include <CUnit/Basic.h>
 #include <errno.h>
 #include <string.h>
@@ -79,27 +80,25 @@ static void test_refused(void)
     }
 }
 
-static void test_same(void)
+static void test_controller(void)
 {
     static const struct {
-        const char *a, *b;
-        bool same;
+        const char *text, *ctrl;
     } rows[] = {
-        {"nvme:0000:01:00.0", "nvme:01:00.0/ns=2", true},
-        {"nvme:0000:0a:00.0", "nvme:0000:0A:00.0", true},
-        {"nvme:0000:01:00.0", "nvme:0000:01:00.1", false},
-        {"nvme:serial=S1/ns=1", "nvme:serial=S1/ns=2", true},
-        {"nvme:serial=S1", "nvme:serial=S2", false},
-        {"nvme:serial=S1", "nvme:0000:01:00.0", false},
+        {"nvme:0000:0A:00.0", "nvme:0000:0a:00.0"},
+        {"nvme:0a:00.0/ns=2", "nvme:0000:0a:00.0"},
+        {"nvme:serial=S1/ns=2", "nvme:serial=S1"},
+        {"nvme:serial=12345678901234567890/ns=1", "nvme:serial=12345678901234567890"},
     };
+    char ctrl[HG_BDEV_NVME_NAME];
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(rows); i++) {
-        struct nvme_name a, b;
-
-        CU_ASSERT_EQUAL_FATAL(nvme_name_parse(rows[i].a, &a, NULL), 0);
-        CU_ASSERT_EQUAL_FATAL(nvme_name_parse(rows[i].b, &b, NULL), 0);
-        CU_ASSERT_EQUAL(nvme_name_same(&a, &b), rows[i].same);
+        CU_ASSERT_EQUAL_FATAL(hg_bdev_nvme_name(rows[i].text, ctrl, NULL), 1);
+        CU_ASSERT_STRING_EQUAL(ctrl, rows[i].ctrl);
     }
+    CU_ASSERT_EQUAL(hg_bdev_nvme_name("nvme:", ctrl, NULL), -EINVAL);
+    CU_ASSERT_EQUAL(hg_bdev_nvme_name("/dev/nvme0n1", ctrl, NULL), 0);
+    CU_ASSERT_EQUAL(hg_bdev_nvme_name("mem:1G", ctrl, NULL), 0);
 }
 
 int main(void)
@@ -112,7 +111,7 @@ int main(void)
         return 1;
     CU_add_test(s, "taken", test_taken);
     CU_add_test(s, "refused, with how to write it", test_refused);
-    CU_add_test(s, "the same controller", test_same);
+    CU_add_test(s, "the controller of a name", test_controller);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();
     CU_cleanup_registry();
