@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* NVMe commands for the kernel's passthrough: see uring_nvme.h. Sections as in nvme/nvme_spec.h. */
 #include "uring_nvme.h"
-#include "nvme/nvme_spec.h"
+#include "nvme/nvme_ctrl.h"
 #include "sysfs.h"
 #include <errno.h>
 #include <string.h>
@@ -186,26 +186,6 @@ uint64_t uring_nvme_build(const struct uring_nvme_ns *ns, const struct uring_nvm
 
 int uring_nvme_status(int res)
 {
-    static const struct {
-        uint8_t sct, sc;
-        int status;
-    } known[] = {
-        {NVME_SCT_GENERIC, NVME_SC_SUCCESS, 0},
-        {NVME_SCT_GENERIC, NVME_SC_INVALID_OPCODE, -EOPNOTSUPP},
-        {NVME_SCT_GENERIC, NVME_SC_INVALID_NS, -ENODEV},
-        {NVME_SCT_GENERIC, NVME_SC_NS_WRITE_PROTECTED, -EROFS},
-        {NVME_SCT_GENERIC, NVME_SC_LBA_OUT_OF_RANGE, -EINVAL},
-        {NVME_SCT_GENERIC, NVME_SC_CAPACITY_EXCEEDED, -ENOSPC},
-        {NVME_SCT_SPECIFIC, NVME_SCS_WRITE_TO_RO, -EROFS},
-        {NVME_SCT_MEDIA, NVME_SCM_UNRECOVERED_READ, -ENODATA},
-        {NVME_SCT_MEDIA, NVME_SCM_GUARD_CHECK, -ENODATA},
-        {NVME_SCT_MEDIA, NVME_SCM_DEALLOCATED, -ENODATA},
-    };
-
-    if (res < 0)
-        return res;
-    for (unsigned i = 0; i < HG_ARRAY_LEN(known); i++)
-        if ((res & 0x7ff) == (known[i].sct << 8 | known[i].sc))
-            return known[i].status;
-    return -EIO;
+    /* The kernel leaves the phase bit out. */
+    return res <= 0 ? res : nvme_status_verdict((uint16_t)((unsigned)res << 1)).error;
 }

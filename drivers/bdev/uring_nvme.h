@@ -49,8 +49,8 @@ struct uring_nvme_rest {
 uint64_t uring_nvme_build(const struct uring_nvme_ns *ns, const struct uring_nvme_rest *rest,
                           struct nvme_uring_cmd *cmd, uint32_t *op);
 
-/* What bdev.h calls the status of a completion: negative errno of the kernel as it is, NVMe status codes
- * (base spec 4.2.3, without phase and "do not retry") by their table. */
+/* The status of a completion as negative errno: that of the kernel as it is, NVMe status codes (base spec
+ * 4.2.3) as the NVMe driver takes them. */
 int uring_nvme_status(int res);
 
 #endif /* DRIVERS_BDEV_URING_NVME_H */
