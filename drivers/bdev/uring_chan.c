@@ -11,7 +11,10 @@
  *    they are wanted.
  * 3. A polled ring (IORING_SETUP_IOPOLL) takes reads and writes only. All else, and what it refuses
  *    later, goes to a plain ring beside it.
- * 4. The file is registered, and so is the callers' DMA memory where RLIMIT_MEMLOCK allows; a request
+ * 4. What the kernel cannot do without waiting (fsync, fallocate, writes that extend a file) it does in
+ *    workers, which inherit the CPUs of the thread that asks. A shard never leaves its CPU, so they are
+ *    sent where the process's first thread runs, which sleeps.
+ * 5. The file is registered, and so is the callers' DMA memory where RLIMIT_MEMLOCK allows; a request
  *    of one buffer inside a registered region goes out as a fixed one.
  */
 #include "nvme/nvme_spec.h"
@@ -21,9 +24,11 @@
 #include <fcntl.h>
 #include <headgate/log.h>
 #include <linux/falloc.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define AREA "bdev"
 #define FIXED_MAX ((size_t)1 << 30) /* the kernel's limit for one registered buffer */
@@ -50,6 +55,7 @@ struct uring_chan {
     struct hg_bdev_chan base;
     struct io_uring ring;
     struct io_uring plain; /* beside a polled ring */
+    bool placed;           /* the workers have been sent away */
     bool polled;
     unsigned polled_now;      /* requests in the polled ring */
     struct bdev_fifo refused; /* requests that never reached the ring; their status is set */
@@ -397,11 +403,31 @@ static int refusal(const struct uring_dev *dev, const struct hg_bdev_io *io)
     return find_way(dev, io->op, &way) != NULL ? 0 : -EOPNOTSUPP;
 }
 
+/* Before a thread's first request. The kernel knows of its workers only once it has submitted something,
+ * and moves none that runs already. Without effect before Linux 5.14. */
+static void place_workers(struct uring_chan *chan)
+{
+    struct io_uring *ring = chan->polled ? &chan->plain : &chan->ring;
+    struct io_uring_cqe *cqe;
+    cpu_set_t here, home;
+
+    chan->placed = true;
+    if (sched_getaffinity(0, sizeof here, &here) != 0 ||
+        sched_getaffinity(getpid(), sizeof home, &home) != 0 || CPU_EQUAL(&here, &home))
+        return;
+    io_uring_prep_nop(io_uring_get_sqe(ring));
+    if (io_uring_submit_and_wait(ring, 1) == 1 && io_uring_peek_cqe(ring, &cqe) == 0)
+        io_uring_cqe_seen(ring, cqe);
+    (void)io_uring_register_iowq_aff(ring, sizeof home, &home);
+}
+
 unsigned uring_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsigned n)
 {
     struct uring_chan *chan = uring_chan_of(base);
     const struct uring_dev *dev = uring_dev_of(base->dev);
 
+    if (!chan->placed)
+        place_workers(chan);
     for (unsigned i = 0; i < n; i++) {
         ios[i]->status = refusal(dev, ios[i]);
         if (ios[i]->status == 0)

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What one thread gets from block devices: requests of one size, at random places or one after the other,
+ * so many in flight on each device, submitted in batches, buffers registered.
+ *
+ *     bdev_bench [--cpu N] [--seconds S] [--op read|write] [--block BYTES] [--depth N] [--batch N]
+ *                [--sequential] [--fua] DEVICE...
+ *
+ * DEVICE is a path, or mem:SIZE. With several, batches go to one after the other, as a striped pool's
+ * do. Prints one line: requests, seconds, bytes, CPU seconds, by tabs.
+ */
+#include "cpu.h"
+#include <getopt.h>
+#include <headgate/bdev.h>
+#include <headgate/units.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define DEVICES 16u
+#define BATCH_MAX 256u
+#define CLOCK_EVERY 16u /* turns between looks at the clock */
+
+struct job {
+    struct hg_bdev_io io;
+    struct hg_iov iov;
+    struct job *next; /* of those that are free */
+};
+
+struct lane {
+    struct hg_bdev *dev;
+    struct hg_bdev_chan *chan;
+    struct job *jobs;
+    struct job *free;
+    uint64_t at; /* of the next sequential request, in blocks */
+};
+
+struct bench {
+    enum hg_bdev_op op;
+    uint64_t block;
+    unsigned depth, batch;
+    bool sequential, fua;
+    double seconds;
+    uint64_t random;
+    unsigned n_lanes;
+    struct lane lane[DEVICES];
+    uint64_t done;
+};
+
+static uint64_t draw(struct bench *b)
+{
+    b->random ^= b->random << 13;
+    b->random ^= b->random >> 7;
+    b->random ^= b->random << 17;
+    return b->random;
+}
+
+/* Memory in huge pages where the kernel has them, touched. */
+static uint8_t *memory(size_t len)
+{
+    uint8_t *p = mmap(NULL, len + HG_ARENA_MAX_BLOCK, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        cpu_die("no memory");
+    p = (uint8_t *)(((uintptr_t)p + HG_ARENA_MAX_BLOCK - 1) & ~(uintptr_t)(HG_ARENA_MAX_BLOCK - 1));
+    (void)madvise(p, len, MADV_HUGEPAGE);
+    memset(p, 0x5a, len);
+    return p;
+}
+
+static void open_lane(struct bench *b, const char *name)
+{
+    struct lane *lane = &b->lane[b->n_lanes++];
+    size_t len = (size_t)b->depth * b->block;
+    uint8_t *mem = memory(len);
+    struct hg_arena_region region = {mem, len};
+    struct hg_err err = {""};
+    uint64_t size = 0;
+    int rc;
+
+    if (strncmp(name, "mem:", 4) == 0 && hg_units_size(name + 4, &size) != 0)
+        cpu_die("write memory like mem:256M");
+    rc = size != 0 ? hg_bdev_mem_open(name, size, &lane->dev, &err)
+                   : hg_bdev_uring_open(name, false, &lane->dev, &err);
+    if (rc != 0 || hg_bdev_chan_open(lane->dev, b->depth, &region, &lane->chan, &err) != 0)
+        cpu_die(err.text);
+    lane->jobs = calloc(b->depth, sizeof lane->jobs[0]);
+    if (lane->jobs == NULL)
+        cpu_die("no memory");
+    for (unsigned i = 0; i < b->depth; i++) {
+        struct job *job = &lane->jobs[i];
+
+        job->iov = hg_iov_of(mem + (size_t)i * b->block, (uint32_t)b->block);
+        job->io = (struct hg_bdev_io){
+            .op = b->op, .iovcnt = 1, .fua = b->fua, .iov = &job->iov, .owner = job};
+        job->next = lane->free;
+        lane->free = job;
+    }
+}
+
+/* A full batch, or nothing. */
+static void submit(struct bench *b, struct lane *lane, hg_ns now)
+{
+    struct hg_bdev_io *ios[BATCH_MAX];
+    uint64_t blocks = lane->dev->size / b->block;
+
+    if (lane->chan->depth - lane->chan->in_flight < b->batch)
+        return;
+    for (unsigned i = 0; i < b->batch; i++) {
+        struct job *job = lane->free;
+
+        lane->free = job->next;
+        job->io.offset = (b->sequential ? lane->at++ : draw(b)) % blocks * b->block;
+        ios[i] = &job->io;
+    }
+    if (hg_bdev_submit(lane->chan, ios, b->batch, now) != b->batch)
+        cpu_die("there was no room");
+}
+
+static void poll(struct bench *b, struct lane *lane, hg_ns now)
+{
+    struct hg_bdev_io *done[BATCH_MAX];
+    unsigned n = hg_bdev_poll(lane->chan, done, BATCH_MAX, now);
+
+    for (unsigned i = 0; i < n; i++) {
+        struct job *job = done[i]->owner;
+
+        if (done[i]->status != 0)
+            cpu_die("a request failed");
+        job->next = lane->free;
+        lane->free = job;
+    }
+    b->done += n;
+}
+
+static double run(struct bench *b)
+{
+    double begin = cpu_now();
+    double now = begin;
+
+    for (unsigned turn = 0; now < begin + b->seconds; turn++) {
+        if (turn % CLOCK_EVERY == 0)
+            now = cpu_now();
+        for (unsigned i = 0; i < b->n_lanes; i++) {
+            submit(b, &b->lane[i], (hg_ns)(now * 1e9));
+            poll(b, &b->lane[i], (hg_ns)(now * 1e9));
+        }
+    }
+    return now - begin;
+}
+
+static void close_lane(struct bench *b, struct lane *lane)
+{
+    while (lane->chan->in_flight != 0)
+        poll(b, lane, 1);
+    hg_bdev_chan_close(lane->chan);
+    hg_bdev_close(lane->dev);
+    free(lane->jobs);
+}
+
+static void option(struct bench *b, int c, const char *arg)
+{
+    switch (c) {
+    case 'c':
+        cpu_pin(atoi(arg));
+        break;
+    case 's':
+        b->seconds = atof(arg);
+        break;
+    case 'o':
+        b->op = strcmp(arg, "read") == 0 ? HG_BDEV_READ : HG_BDEV_WRITE;
+        break;
+    case 'b':
+        b->block = strtoull(arg, NULL, 10);
+        break;
+    case 'd':
+        b->depth = (unsigned)atoi(arg);
+        break;
+    case 'n':
+        b->batch = (unsigned)atoi(arg);
+        break;
+    case 'q':
+        b->sequential = true;
+        break;
+    case 'f':
+        b->fua = true;
+        break;
+    default:
+        exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"cpu", 1, NULL, 'c'},        {"seconds", 1, NULL, 's'}, {"op", 1, NULL, 'o'},
+        {"block", 1, NULL, 'b'},      {"depth", 1, NULL, 'd'},   {"batch", 1, NULL, 'n'},
+        {"sequential", 0, NULL, 'q'}, {"fua", 0, NULL, 'f'},     {NULL, 0, NULL, 0}};
+    struct bench b = {.op = HG_BDEV_READ,
+                      .block = 4096,
+                      .depth = 128,
+                      .batch = 32,
+                      .seconds = 1,
+                      .random = 88172645463325252u};
+    struct rusage use;
+    double took;
+    uint64_t done;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
+        option(&b, c, optarg);
+    if (optind == argc || argc - optind > (int)DEVICES || b.block == 0 || b.block % 512 != 0 ||
+        b.batch == 0 || b.batch > BATCH_MAX || b.batch > b.depth)
+        cpu_die("usage: bdev_bench [OPTION...] DEVICE...; see its head");
+    while (optind < argc)
+        open_lane(&b, argv[optind++]);
+    took = run(&b);
+    done = b.done;
+    getrusage(RUSAGE_SELF, &use);
+    printf("%llu\t%.6f\t%llu\t%.6f\n", (unsigned long long)done, took,
+           (unsigned long long)(done * b.block),
+           (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+               (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6);
+    for (unsigned i = 0; i < b.n_lanes; i++)
+        close_lane(&b, &b.lane[i]);
+    return 0;
+}
