@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Who uses a device through the kernel, so that nobody is told to take it away: for an NVMe controller mounts,
- * swap, holders (device mapper, md) and processes of its namespaces, and last the kernel's own word, an
+ * swap, holders (device mapper, md), loop devices and processes of its namespaces, and last the kernel's own word, an
  * exclusive open, which also knows those that leave no trace in /sys (ZFS); for a NIC the default route,
  * and bonds and bridges that it is a part of; for a device that VFIO has, the process that opened it.
  */
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define MOUNT 128     /* characters of a mount point, longer ones are cut */
+#define LOOPS 512     /* block devices that are looked at for them */
 #define PARTS 64      /* partitions of a namespace */
 #define NAMESPACES 64 /* of a controller */
 
@@ -84,6 +85,21 @@ static void find_swap(const struct tables *t, struct pci_dev *d, const char *blo
         add_use(d, "%s is swap space", block);
 }
 
+/* A loop device neither claims what it stands on nor keeps a process's file open. */
+static void find_loop(const struct tables *t, struct pci_dev *d, const char *block)
+{
+    char names[LOOPS][SYS_NAME], file[128], wanted[SYS_NAME + 8];
+    unsigned n = sys_list(t->root, names, LOOPS, "/sys/class/block");
+
+    snprintf(wanted, sizeof wanted, "/dev/%s", block);
+    for (unsigned i = 0; i < n; i++)
+        if (strncmp(names[i], "loop", 4) == 0 &&
+            sys_line(t->root, file, sizeof file, "/sys/class/block/%s/loop/backing_file",
+                     names[i]) &&
+            strcmp(file, wanted) == 0)
+            add_use(d, "%s is behind %s", block, names[i]);
+}
+
 static void look_at_block(const struct tables *t, struct pci_dev *d, const char *block)
 {
     char names[8][SYS_NAME], name[SYS_NAME];
@@ -91,6 +107,7 @@ static void look_at_block(const struct tables *t, struct pci_dev *d, const char 
 
     find_mount(t, d, block);
     find_swap(t, d, block);
+    find_loop(t, d, block);
     for (unsigned i = 0; i < n; i++) {
         if (sys_line(t->root, name, sizeof name, "/sys/class/block/%s/dm/name", names[i]))
             add_use(d, "%s is held by %s (%s)", block, names[i], name);
@@ -259,16 +276,18 @@ static void look_at_fds(const struct tables *t, struct machine *m, const char *p
     }
 }
 
+/* Ours may have inherited a file of its caller's, which is found there. */
 static void look_at_processes(const struct tables *t, struct machine *m)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], own[32];
     struct dirent *e;
     DIR *dir;
 
+    sys_link(t->root, own, sizeof own, "/proc/self");
     snprintf(path, sizeof path, "%s/proc", t->root);
     dir = opendir(path);
     while (dir != NULL && (e = readdir(dir)) != NULL)
-        if (isdigit((unsigned char)e->d_name[0]))
+        if (isdigit((unsigned char)e->d_name[0]) && strcmp(e->d_name, own) != 0)
             look_at_fds(t, m, e->d_name);
     if (dir != NULL)
         closedir(dir);

@@ -128,6 +128,8 @@ static void test_drive_users(void)
         {"/proc/swaps", "Filename Type\n/dev/nvme0n1p7\tpartition 1", NULL, NULL},
         {"/sys/class/block/nvme0n1/holders/dm-3", "", NULL, "held by dm-3"},
         {"/sys/class/block/nvme0n1/holders/md0", "", NULL, "held by md0"},
+        {"/sys/class/block/loop3/loop/backing_file", "/dev/nvme0n1", NULL, "behind loop3"},
+        {"/sys/class/block/loop3/loop/backing_file", "/dev/nvme0n12", NULL, NULL},
         {"/proc/77/fd/5", NULL, "/dev/nvme0n1", "process 77"},
         {"/proc/77/fd/5", NULL, "/dev/ng0n1", "process 77"},
         {"/proc/77/fd/5", NULL, "/dev/nvme1n1", NULL},
