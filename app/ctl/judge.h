@@ -24,12 +24,13 @@ struct want_dev {
 };
 
 struct wants {
-    bool all;         /* nothing was named: whatever is on the bus */
-    bool profile;     /* there is one: memory, pci, shards, control and pin are known */
-    bool huge;        /* hugepages */
-    uint64_t memory;  /* bytes of EAL memory, 0: not known */
-    bool pci;         /* EAL looks at the PCI bus */
-    cpu_set_t shards; /* CPUs of a profile */
+    bool all;     /* nothing was named: whatever is on the bus */
+    bool profile; /* there is one: memory, pci, shards, control and pin are known */
+    bool huge;    /* hugepages */
+    uint64_t memory
+        [MACHINE_NODES]; /* bytes of EAL memory on each node; on node 0 when they are not told */
+    bool pci;            /* EAL looks at the PCI bus */
+    cpu_set_t shards;    /* CPUs of a profile */
     unsigned shard_cpu[WANTS_SHARDS]; /* the same, in its order */
     unsigned n_shards;
     int control; /* CPU, -1: none */

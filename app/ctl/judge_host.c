@@ -6,38 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MEMORY_PRESET (UINT64_C(2) << 30) /* asked for when no profile says how much */
 #define MIB(bytes) (((bytes) + (1u << 20) - 1) >> 20)
 
 _Static_assert(MACHINE_NODES == PLACEMENT_NODES, "distances are handed on");
 
 /* ---- hugepages ---- */
 
-/* Bytes wanted on each node; all on node 0 when there are no nodes. */
-struct share {
-    uint64_t bytes[MACHINE_NODES];
-};
-
-/* By the shards on each node; without them by devices, or all on the first node with CPUs. */
-static void share_out(const struct machine *m, const struct wants *w, struct share *out)
+static uint64_t wanted_memory(const struct wants *w)
 {
-    uint64_t total = w->memory != 0 ? w->memory : MEMORY_PRESET;
-    unsigned weight[MACHINE_NODES] = {0}, sum = 0;
+    uint64_t sum = 0;
 
-    memset(out, 0, sizeof *out);
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &w->shards) && machine_cpu_node(m, cpu) >= 0)
-            weight[machine_cpu_node(m, cpu)]++, sum++;
-    for (unsigned i = 0; i < w->n_devs && CPU_COUNT(&w->shards) == 0; i++) {
-        const struct pci_dev *d = machine_dev(m, w->devs[i].addr);
-
-        if (d != NULL && d->node >= 0 && (unsigned)d->node < m->n_nodes && weight[d->node] == 0)
-            weight[d->node] = 1, sum++;
-    }
-    if (sum == 0)
-        weight[0] = sum = 1;
     for (unsigned node = 0; node < MACHINE_NODES; node++)
-        out->bytes[node] = total / sum * weight[node];
+        sum += w->memory[node];
+    return sum;
 }
 
 static uint64_t reserved(const struct machine *m, const struct huge_pages *p, unsigned node)
@@ -72,7 +53,7 @@ static void mend_pages(const struct machine *m, struct finding *f, const struct 
 }
 
 /* Returns whether pages are missing. */
-static bool judge_node_pages(const struct machine *m, const struct share *share, unsigned node,
+static bool judge_node_pages(const struct machine *m, const struct wants *w, unsigned node,
                              struct verdict *v)
 {
     const struct huge_pages *use = size_to_use(m);
@@ -82,14 +63,14 @@ static bool judge_node_pages(const struct machine *m, const struct share *share,
 
     for (unsigned i = 0; i < m->n_pages; i++)
         have += reserved(m, &m->pages[i], node);
-    if (have >= share->bytes[node])
+    if (have >= w->memory[node])
         return false;
-    lacking = (share->bytes[node] - have + use->size - 1) / use->size;
+    lacking = (w->memory[node] - have + use->size - 1) / use->size;
     if (m->n_nodes > 1)
         snprintf(where, sizeof where, " on NUMA node %u", node);
     f = find(v, LEVEL_MISSING, "hugepages",
              "hugepages%s: %" PRIu64 " MiB are reserved, %" PRIu64 " MiB are needed", where,
-             MIB(have), MIB(share->bytes[node]));
+             MIB(have), MIB(w->memory[node]));
     mend_pages(m, f, use, node, reserved(m, use, node) / use->size + lacking);
     return true;
 }
@@ -129,7 +110,6 @@ static void judge_free(const struct machine *m, uint64_t wanted, struct verdict 
 
 static void judge_hugepages(const struct machine *m, const struct wants *w, struct verdict *v)
 {
-    struct share share;
     bool missing = false;
     unsigned nodes = m->n_nodes == 0 ? 1 : m->n_nodes;
 
@@ -138,9 +118,8 @@ static void judge_hugepages(const struct machine *m, const struct wants *w, stru
              "this kernel has no hugepages (CONFIG_HUGETLBFS): set [eal] huge = no");
         return;
     }
-    share_out(m, w, &share);
     for (unsigned node = 0; node < nodes; node++)
-        missing = judge_node_pages(m, &share, node, v) || missing;
+        missing = judge_node_pages(m, w, node, v) || missing;
     for (unsigned i = 0; i < m->n_pages; i++) {
         const struct huge_pages *p = &m->pages[i];
 
@@ -150,12 +129,12 @@ static void judge_hugepages(const struct machine *m, const struct wants *w, stru
         }
     }
     if (!missing)
-        judge_free(m, w->memory != 0 ? w->memory : MEMORY_PRESET, v);
+        judge_free(m, wanted_memory(w), v);
 }
 
 static void judge_memlock(const struct machine *m, const struct wants *w, struct verdict *v)
 {
-    uint64_t wanted = w->memory != 0 ? w->memory : MEMORY_PRESET;
+    uint64_t wanted = wanted_memory(w);
     struct finding *f;
 
     if (m->ipc_lock) {

@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MEMORY_PRESET (UINT64_C(2) << 30) /* asked for when no profile says how much */
+
+_Static_assert(MACHINE_NODES == MEMORY_NODES && PCI_ADDR == MEMORY_PCI_ADDR, "handed over");
+
 static struct want_dev *add(struct wants *w, const char *addr)
 {
     struct want_dev *d = &w->devs[w->n_devs];
@@ -21,9 +25,29 @@ static struct want_dev *add(struct wants *w, const char *addr)
     return d;
 }
 
+/* Without a profile: equal parts on the devices' nodes, on the first node where none is told. */
+static void preset_memory(const struct machine *m, struct wants *w)
+{
+    bool on[MACHINE_NODES] = {false};
+    unsigned n = 0;
+
+    w->huge = true;
+    for (unsigned i = 0; i < w->n_devs; i++) {
+        const struct pci_dev *d = machine_dev(m, w->devs[i].addr);
+
+        if (d != NULL && d->node >= 0 && (unsigned)d->node < m->n_nodes && !on[d->node]) {
+            on[d->node] = true;
+            n++;
+        }
+    }
+    on[0] = on[0] || n == 0;
+    for (unsigned node = 0; node < MACHINE_NODES; node++)
+        w->memory[node] = on[node] ? MEMORY_PRESET / (n == 0 ? 1 : n) : 0;
+}
+
 void wants_all(const struct machine *m, struct wants *w)
 {
-    w->all = w->huge = true;
+    w->all = true;
     w->control = -1;
     for (unsigned nic = 0; nic < 2; nic++)
         for (unsigned i = 0; i < m->n_devs; i++) {
@@ -33,31 +57,7 @@ void wants_all(const struct machine *m, struct wants *w)
             if (want != NULL)
                 want->nic = nic;
         }
-}
-
-/* The first PCI address in a text, in its long form. */
-static bool find_addr(const char *text, char addr[PCI_ADDR])
-{
-    unsigned domain, bus, slot, function;
-
-    for (const char *p = text; *p != '\0'; p++) {
-        int end = 0;
-
-        if (p != text && strchr(":,= ", p[-1]) == NULL)
-            continue;
-        if (sscanf(p, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) != 4 ||
-            end == 0) {
-            domain = 0;
-            if (sscanf(p, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) != 3 || end == 0)
-                continue;
-        }
-        if (p[end] != '\0' && strchr(", /", p[end]) == NULL)
-            continue;
-        snprintf(addr, PCI_ADDR, "%04x:%02x:%02x.%x", domain, bus & 0xff, slot & 0xff,
-                 function & 0xf);
-        return true;
-    }
-    return false;
+    preset_memory(m, w);
 }
 
 /* "serial=..." to "/ns=" or the end; the controller must be the kernel's to tell its number. */
@@ -104,7 +104,7 @@ static void add_store(const struct machine *m, const char *text, const char *by,
 
     if (!kernel && (text[0] == '/' || strncmp(text, "mem:", 4) == 0))
         return; /* a file, another block device, memory: nothing of ours to prepare */
-    if (!kernel && !find_serial(m, text, addr) && !find_addr(text, addr))
+    if (!kernel && !find_serial(m, text, addr) && !memory_pci_address(text, addr))
         return;
     d = add(w, addr);
     if (d == NULL)
@@ -119,9 +119,8 @@ int wants_named(const struct machine *m, const char *name, struct wants *w, stru
     const struct pci_dev *dev;
     struct want_dev *d;
 
-    w->huge = true;
     w->control = -1;
-    if (!find_block(m, name, addr) && !find_addr(name, addr))
+    if (!find_block(m, name, addr) && !memory_pci_address(name, addr))
         return hg_fail(err, -EINVAL, "%s: write a PCI address like 0000:03:00.0", name);
     dev = machine_dev(m, addr);
     d = addr[0] == '\0' ? NULL : add(w, addr);
@@ -131,6 +130,7 @@ int wants_named(const struct machine *m, const char *name, struct wants *w, stru
         return hg_fail(err, -EINVAL, "more than %d devices", WANTS_DEVS);
     d->nic = dev != NULL && pci_is_nic(dev);
     snprintf(d->by, sizeof d->by, "%s", name);
+    preset_memory(m, w);
     return 0;
 }
 
@@ -151,9 +151,22 @@ static void add_cpus(const struct config *cfg, struct wants *w)
     }
 }
 
+static int node_of_cpu(void *arg, unsigned cpu)
+{
+    return machine_cpu_node(arg, cpu);
+}
+
+static int node_of_device(void *arg, const char *addr)
+{
+    const struct pci_dev *d = machine_dev(arg, addr);
+
+    return d == NULL ? -1 : d->node;
+}
+
 int wants_profile(const struct machine *m, const char *file, struct wants *w, struct hg_err *err)
 {
     static struct config cfg; /* large, and only one is read */
+    const struct memory_where where = {node_of_cpu, node_of_device, (void *)(uintptr_t)m};
     char addr[PCI_ADDR], by[32];
     int rc;
 
@@ -164,12 +177,12 @@ int wants_profile(const struct machine *m, const char *file, struct wants *w, st
     w->profile = true;
     w->huge = cfg.huge;
     w->pci = cfg.pci;
-    w->memory = memory_total(&cfg);
+    memory_by_node(&cfg, &where, w->memory);
     add_cpus(&cfg, w);
     for (unsigned i = 0; i < netcfg_ports(&cfg); i++) {
         struct want_dev *d;
 
-        if (!find_addr(cfg.ports[i].device, addr) || (d = add(w, addr)) == NULL)
+        if (!memory_pci_address(cfg.ports[i].device, addr) || (d = add(w, addr)) == NULL)
             continue;
         d->nic = true;
         snprintf(d->by, sizeof d->by, "[%s] device = %s", netcfg_section(i), cfg.ports[i].device);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* See placement.h. */
 #include "placement.h"
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,26 +95,4 @@ unsigned placement_judge(const struct placement *p, placement_fn *tell, void *ar
         n++;
     }
     return n;
-}
-
-const char *placement_memory(const struct placement_shard *shards, unsigned n, uint64_t bytes,
-                             char *out, size_t size)
-{
-    uint64_t mib = (bytes + (1u << 20) - 1) >> 20, node_mib[PLACEMENT_NODES] = {0};
-    unsigned nodes = 0;
-    size_t len = 0;
-
-    out[0] = '\0';
-    for (unsigned i = 0; i < n; i++) {
-        int node = shards[i].node;
-
-        if (node < 0 || node >= PLACEMENT_NODES)
-            return out;
-        node_mib[node] += mib / n + (i == 0 ? mib % n : 0);
-        nodes = (unsigned)node + 1 > nodes ? (unsigned)node + 1 : nodes;
-    }
-    for (unsigned node = 0; node < nodes && len < size; node++)
-        len += (size_t)snprintf(out + len, size - len, "%s%" PRIu64, node == 0 ? "" : ",",
-                                node_mib[node]);
-    return out;
 }

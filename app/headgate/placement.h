@@ -6,7 +6,6 @@
 #ifndef HG_APP_PLACEMENT_H
 #define HG_APP_PLACEMENT_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define PLACEMENT_NODES 64
@@ -35,10 +34,5 @@ typedef void placement_fn(void *arg, unsigned dev, const char *sentence);
 
 /* Tells every crossing; returns how many there are. With one node there is none. */
 unsigned placement_judge(const struct placement *p, placement_fn *tell, void *arg);
-
-/* MiB of memory of each node for EAL, "0,1024,512", shared out by the shards on each; what is for no shard is the
- * first one's. "" when the shards' nodes are not told: then EAL decides. Returns out. */
-const char *placement_memory(const struct placement_shard *shards, unsigned n, uint64_t bytes,
-                             char *out, size_t size);
 
 #endif /* HG_APP_PLACEMENT_H */

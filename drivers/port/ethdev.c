@@ -238,17 +238,22 @@ static int setup_queues(const struct hg_ethdev_cfg *cfg, const struct rte_eth_de
 {
     struct rte_eth_rxconf rx = info->default_rxconf;
     struct rte_eth_txconf tx = info->default_txconf;
-    unsigned socket = (unsigned)rte_eth_dev_socket_id(id);
+    unsigned socket = (unsigned)rte_eth_dev_socket_id(id), any = (unsigned)SOCKET_ID_ANY;
     int ret;
 
     rx.offloads = conf->rxmode.offloads;
     tx.offloads = conf->txmode.offloads;
     for (uint16_t q = 0; q < cfg->n_queues; q++) {
         ret = rte_eth_rx_queue_setup(id, q, cfg->rx_desc, socket, &rx, cfg->rx_pool[q]);
+        /* Where the device's node has no memory left any will do, slower. */
+        if (ret == -ENOMEM)
+            ret = rte_eth_rx_queue_setup(id, q, cfg->rx_desc, any, &rx, cfg->rx_pool[q]);
         if (ret != 0)
             return hg_fail(err, ret, "device %s: RX queue %u: %s", cfg->device, q,
                            rte_strerror(-ret));
         ret = rte_eth_tx_queue_setup(id, q, cfg->tx_desc, socket, &tx);
+        if (ret == -ENOMEM)
+            ret = rte_eth_tx_queue_setup(id, q, cfg->tx_desc, any, &tx);
         if (ret != 0)
             return hg_fail(err, ret, "device %s: TX queue %u: %s", cfg->device, q,
                            rte_strerror(-ret));

@@ -90,19 +90,6 @@ static void test_many(void)
     CU_ASSERT_EQUAL(strlen(said[0]), 479);
 }
 
-static void test_memory(void)
-{
-    const struct placement_shard shards[] = {{1, 1}, {2, 0}, {3, 1}};
-    const struct placement_shard second[] = {{1, 1}};
-    const struct placement_shard unknown[] = {{1, 0}, {2, -1}};
-    char text[64], small[4];
-
-    CU_ASSERT_STRING_EQUAL(placement_memory(shards, 3, 1000u << 20, text, sizeof text), "333,667");
-    CU_ASSERT_STRING_EQUAL(placement_memory(second, 1, (5u << 20) + 1, text, sizeof text), "0,6");
-    CU_ASSERT_STRING_EQUAL(placement_memory(unknown, 2, 1u << 30, text, sizeof text), "");
-    CU_ASSERT_STRING_EQUAL(placement_memory(shards, 3, 1000u << 20, small, sizeof small), "333");
-}
-
 int main(void)
 {
     unsigned failed;
@@ -116,7 +103,6 @@ int main(void)
     CU_add_test(suite, "each device that shards cross to is one sentence", test_one_crosses);
     CU_add_test(suite, "several nodes, with their distances", test_four_nodes);
     CU_add_test(suite, "more than a sentence can hold", test_many);
-    CU_add_test(suite, "EAL's memory is where the shards are", test_memory);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures() + CU_get_number_of_tests_failed();

@@ -39,7 +39,7 @@ static void begin(struct exam *e)
     e->m.pages[0].node_total[0] = e->m.pages[0].node_total[1] = 2048;
     e->m.vfio_pci = e->m.vfio_type1 = e->m.iommu = e->m.ipc_lock = e->m.root = true;
     strcpy(e->m.kernel, "6.1");
-    e->w = (struct wants){.profile = true, .huge = true, .pci = true, .pin = true, .memory = GIB};
+    e->w = (struct wants){.profile = true, .huge = true, .pci = true, .pin = true, .memory = {GIB}};
     e->w.n_devs = 1;
     strcpy(e->w.devs[0].addr, "0000:01:00.0");
     strcpy(e->w.devs[0].by, "[store] device0 = 0000:01:00.0");
@@ -149,7 +149,8 @@ static void test_hugepages(void)
 
     begin(&e);
     shards(&e, "1,5,6");
-    e.w.memory = 3 * GIB;
+    e.w.memory[0] = GIB;
+    e.w.memory[1] = 2 * GIB;
     e.m.pages[0].node_total[0] = 512; /* enough for one shard; node 1 has two */
     e.m.pages[0].node_total[1] = 600;
     again(&e);
@@ -165,6 +166,8 @@ static void test_hugepages(void)
                            "mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages");
     e.m.n_nodes = 0;
     e.m.pages[0].total = 0;
+    e.w.memory[0] = 3 * GIB;
+    e.w.memory[1] = 0;
     again(&e);
     CU_ASSERT_STRING_EQUAL(command(&e, "hugepages", 0),
                            "echo 1536 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
@@ -184,14 +187,14 @@ static void test_large_pages(void)
     e.m.n_pages = 2;
     e.m.pages[0].total = e.m.pages[0].free = e.m.pages[0].node_total[0] = 0;
     e.m.pages[1] = (struct huge_pages){.size = GIB, .total = 2, .free = 2, .node_total = {2}};
-    e.w.memory = 4 * GIB;
+    e.w.memory[0] = 4 * GIB;
     again(&e);
     CU_ASSERT_STRING_EQUAL(
         command(&e, "hugepages", 0),
         "echo 4 > /sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages");
     CU_ASSERT_STRING_EQUAL(command(&e, "hugetlbfs", 1),
                            "mount -t hugetlbfs -o pagesize=1G hugetlbfs /dev/hugepages-1G");
-    e.w.memory = 2 * GIB;
+    e.w.memory[0] = 2 * GIB;
     strcpy(e.m.pages[1].mount, "/mnt");
     e.m.pages[1].free = 0;
     again(&e);

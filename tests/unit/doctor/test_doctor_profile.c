@@ -43,7 +43,7 @@ static void test_devices(void)
     CU_ASSERT(e.w.devs[0].nic && !e.w.devs[1].nic && !e.w.devs[1].kernel);
     CU_ASSERT_STRING_EQUAL(e.w.devs[1].by, "[store] device0 = nvme:0000:04:00.0");
     CU_ASSERT(e.w.n_shards == 2 && e.w.shard_cpu[1] == 3 && e.w.control == 0);
-    CU_ASSERT(e.w.memory > 512u << 20);
+    CU_ASSERT(e.w.memory[0] > 512u << 20);
     exam_says(&e, "0000:04:00.0", "driver", LEVEL_MISSING, "needs vfio-pci");
     exam_end(&e);
 }
