@@ -93,7 +93,6 @@ void emu_power_on(struct nvme_emu *emu)
     memset((void *)(uintptr_t)emu->dev.regs, 0, NVME_REG_DOORBELL);
     emu->state = EMU_DISABLED;
     emu->cc = 0;
-    emu->shut_due = 0;
     reg_set(emu, NVME_REG_CAP, (uint32_t)cap(emu));
     reg_set(emu, NVME_REG_CAP + 4, (uint32_t)(cap(emu) >> 32));
     reg_set(emu, NVME_REG_VS, emu->cfg.version);
@@ -139,7 +138,6 @@ static void start(struct nvme_emu *emu, uint32_t cc)
     emu->aqa = emu_reg(emu, NVME_REG_AQA);
     emu->asq = reg64(emu, NVME_REG_ASQ);
     emu->acq = reg64(emu, NVME_REG_ACQ);
-    emu->shut_due = 0;
     if (emu->dead || !can_start(emu, cc)) {
         emu->stats.reg_start += !emu->dead;
         emu->state = EMU_FAILED;
@@ -164,7 +162,6 @@ static void reset(struct nvme_emu *emu)
 {
     emu->stats.resets++;
     reset_state(emu);
-    emu->shut_due = 0;
     emu->state = EMU_DISABLING;
     emu->due = emu->now + emu->cfg.disable_ns;
     csts_set(emu, emu->csts & (NVME_CSTS_RDY | (emu->dead ? NVME_CSTS_CFS : 0)));
@@ -223,7 +220,7 @@ static bool transitions(struct nvme_emu *emu)
             start(emu, emu->cc);
         return true;
     }
-    if (emu->shut_due != 0 && emu->now >= emu->shut_due && !emu->mood.never_shut &&
+    if (emu->now >= emu->shut_due && !emu->mood.never_shut &&
         NVME_CSTS_SHST(emu->csts) == NVME_SHST_OCCURRING) {
         emu_medium_flush(emu, NULL, UINT64_MAX);
         csts_set(emu, (emu->csts & ~CSTS_SHST(3)) | CSTS_SHST(NVME_SHST_COMPLETE));
