@@ -57,7 +57,7 @@ static bool judge_node_pages(const struct machine *m, const struct wants *w, uns
                              struct verdict *v)
 {
     const struct huge_pages *use = size_to_use(m);
-    uint64_t have = 0, lacking;
+    uint64_t have = 0, lacking, ram = m->n_nodes == 0 ? m->ram : m->node_ram[node];
     char where[32] = "";
     struct finding *f;
 
@@ -65,9 +65,17 @@ static bool judge_node_pages(const struct machine *m, const struct wants *w, uns
         have += reserved(m, &m->pages[i], node);
     if (have >= w->memory[node])
         return false;
-    lacking = (w->memory[node] - have + use->size - 1) / use->size;
     if (m->n_nodes > 1)
         snprintf(where, sizeof where, " on NUMA node %u", node);
+    if (ram != 0 && w->memory[node] > ram / 10 * 9) {
+        find(v, LEVEL_MISSING, "hugepages",
+             "hugepages%s: %" PRIu64 " MiB are needed, of %" PRIu64
+             " MiB of memory there: lower [ingest] buffers or [port] rx-mbufs, or take fewer CPUs "
+             "of that node",
+             where, MIB(w->memory[node]), MIB(ram));
+        return true;
+    }
+    lacking = (w->memory[node] - have + use->size - 1) / use->size;
     f = find(v, LEVEL_MISSING, "hugepages",
              "hugepages%s: %" PRIu64 " MiB are reserved, %" PRIu64 " MiB are needed", where,
              MIB(have), MIB(w->memory[node]));

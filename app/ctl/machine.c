@@ -54,11 +54,22 @@ static void read_distances(const char *root, struct machine *m, unsigned node, c
     }
 }
 
+/* "MemTotal:  123 kB", which a node's file begins with "Node 0 ". */
+static uint64_t read_ram(const char *root, const char *path)
+{
+    char *text = sys_text(root, path), *at = text == NULL ? NULL : strstr(text, "MemTotal:");
+    uint64_t bytes = at == NULL ? 0 : strtoull(at + 9, NULL, 10) << 10;
+
+    free(text);
+    return bytes;
+}
+
 static void read_nodes(const char *root, struct machine *m)
 {
     char line[1024];
     cpu_set_t ids;
 
+    m->ram = read_ram(root, "/proc/meminfo");
     sys_line(root, line, sizeof line, "/sys/devices/system/node/online");
     sys_cpus(line, &ids); /* written like CPUs */
     for (unsigned node = 0; node < MACHINE_NODES; node++) {
@@ -67,6 +78,8 @@ static void read_nodes(const char *root, struct machine *m)
         m->n_nodes = node + 1;
         sys_line(root, line, sizeof line, "/sys/devices/system/node/node%u/cpulist", node);
         sys_cpus(line, &m->node_cpus[node]);
+        snprintf(line, sizeof line, "/sys/devices/system/node/node%u/meminfo", node);
+        m->node_ram[node] = read_ram(root, line);
         read_distances(root, m, node, &ids);
     }
 }

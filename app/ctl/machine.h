@@ -49,7 +49,9 @@ struct machine {
     cpu_set_t present, online, isolated, nohz_full;
     cpu_set_t slow_governor; /* those whose frequency governor can be read and is not performance */
     cpu_set_t node_cpus[MACHINE_NODES];
-    unsigned n_nodes; /* highest node and one; 0: the kernel tells no nodes */
+    uint64_t ram;                     /* bytes of memory, 0: not told */
+    uint64_t node_ram[MACHINE_NODES]; /* the same of each node */
+    unsigned n_nodes;                 /* highest node and one; 0: the kernel tells no nodes */
     uint8_t distance[MACHINE_NODES][MACHINE_NODES]; /* ACPI SLIT: 10 is local; 0: not told */
     struct huge_pages pages[MACHINE_PAGES];         /* the default size first */
     unsigned n_pages;

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MEMORY_PRESET (UINT64_C(2) << 30) /* asked for when no profile says how much */
+#define MEMORY_PRESET (UINT64_C(2) << 30) /* asked for when no profile says how much, */
+#define MEMORY_PART 4                     /* but no more than this part of what there is */
 
 _Static_assert(MACHINE_NODES == MEMORY_NODES && PCI_ADDR == MEMORY_PCI_ADDR, "handed over");
 
@@ -28,6 +29,8 @@ static struct want_dev *add(struct wants *w, const char *addr)
 /* Without a profile: equal parts on the devices' nodes, on the first node where none is told. */
 static void preset_memory(const struct machine *m, struct wants *w)
 {
+    uint64_t all =
+        m->ram != 0 && m->ram / MEMORY_PART < MEMORY_PRESET ? m->ram / MEMORY_PART : MEMORY_PRESET;
     bool on[MACHINE_NODES] = {false};
     unsigned n = 0;
 
@@ -42,7 +45,7 @@ static void preset_memory(const struct machine *m, struct wants *w)
     }
     on[0] = on[0] || n == 0;
     for (unsigned node = 0; node < MACHINE_NODES; node++)
-        w->memory[node] = on[node] ? MEMORY_PRESET / (n == 0 ? 1 : n) : 0;
+        w->memory[node] = on[node] ? all / (n == 0 ? 1 : n) : 0;
 }
 
 void wants_all(const struct machine *m, struct wants *w)

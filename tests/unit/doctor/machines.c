@@ -22,6 +22,8 @@ void machine_laptop(struct tree *t)
     char route[256];
 
     tree_base(t, "0-7", 1);
+    tree_file(t, "MemTotal:        4194304 kB\nHugepagesize:       2048 kB", "/proc/meminfo");
+    tree_file(t, "Node 0 MemTotal:        4194304 kB", "/sys/devices/system/node/node0/meminfo");
     tree_file(t, "", "/sys/firmware/acpi/tables/DMAR");
     tree_file(t, "kernel/drivers/vfio/pci/vfio-pci.ko: x", "/lib/modules/6.1.0-test/modules.dep");
     tree_file(t, "GRUB_CMDLINE_LINUX=\"\"", "/etc/default/grub");

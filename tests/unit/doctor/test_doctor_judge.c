@@ -177,6 +177,25 @@ static void test_hugepages(void)
     end(&e);
 }
 
+/* More than the node has is not asked of the kernel, which would give what it can and say nothing. */
+static void test_too_much(void)
+{
+    struct exam e;
+
+    begin(&e);
+    e.w.memory[1] = 3 * GIB;
+    e.m.pages[0].node_total[1] = 0;
+    e.m.node_ram[1] = 4 * GIB;
+    again(&e);
+    CU_ASSERT_EQUAL(exam_find(&e, NULL, "hugepages")->n_commands, 1);
+    e.m.node_ram[1] = 3 * GIB;
+    again(&e);
+    exam_says(&e, NULL, "hugepages", LEVEL_MISSING,
+              "on NUMA node 1: 3072 MiB are needed, of 3072 MiB of memory there: lower [ingest]");
+    CU_ASSERT_EQUAL(exam_find(&e, NULL, "hugepages")->n_commands, 0);
+    end(&e);
+}
+
 /* Pages of 1 GiB that are there are used, and need a mount of their own. */
 static void test_large_pages(void)
 {
@@ -382,6 +401,7 @@ int main(int argc, char **argv)
                 test_vfio);
     CU_add_test(suite, "a profile without such devices needs none of it", test_not_wanted);
     CU_add_test(suite, "hugepages are wanted on the nodes of the shards", test_hugepages);
+    CU_add_test(suite, "more than a node has is not asked for", test_too_much);
     CU_add_test(suite, "large pages that are there are used", test_large_pages);
     CU_add_test(suite, "locked memory", test_memlock);
     CU_add_test(suite, "CPUs that are absent, off, shared or slow", test_cpus);

@@ -14,6 +14,7 @@ static void test_laptop(void)
     machine_laptop(&e.t);
     exam_judge(&e, NULL);
     exam_says(&e, NULL, "vfio", LEVEL_MISSING, "vfio-pci is not loaded");
+    exam_says(&e, NULL, "hugepages", LEVEL_MISSING, "1024 MiB are needed"); /* a quarter */
     CU_ASSERT_STRING_EQUAL(exam_find(&e, NULL, "vfio")->commands[0], "modprobe vfio-pci");
     exam_says(&e, NULL, "iommu", LEVEL_MISSING, "\"intel_iommu=on iommu=pt\"");
     CU_ASSERT_STRING_EQUAL(
