@@ -68,3 +68,23 @@ PY
     [[ $output == *"pool/dev1.img"* ]]
     hg_daemon_stop
 }
+
+# What the daemon has logged about device 0 so far.
+logged() {
+    grep -E "headgate: node: device $HG_DIR/pool/dev0.img: " "$HG_DIR/run/headgate.err"
+}
+
+@test "a device that loses data is told of: errors by kind, an event, a line in the log" {
+    hg_refute logged
+    truncate -s 1M "$HG_DIR/pool/dev0.img" # reads beyond come back short
+    run "$HG_CTL" export alpha/disk0 "$HG_DIR/back.img"
+    [ "$status" -ne 0 ]
+    hg_wait_for 5 logged
+    logged | grep -Eq ' [0-9]+ requests that (failed for another reason|found the medium.s data lost); [0-9]+ since the start'
+    [ "$(of_device 0 'sum(d["errors"].values()) > 0')" = True ]
+    [ "$(of_device 0 'd["events"][0]["level"], d["events"][0]["ago_s"] < 30')" = "('warning', True)" ]
+    [ "$(of_device 1 'd["events"]')" = "[]" ]
+    run "$HG_CTL" devices
+    [[ $output == *"errors: "[mo]*" s ago: "*"since the start"* ]]
+    "$HG_CTL" stats | grep -Eq 'device.errors_(other|media) +[1-9]'
+}
