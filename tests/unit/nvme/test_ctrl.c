@@ -259,6 +259,45 @@ static void test_queue_commands_lost(void)
     }
 }
 
+/* A reset that does not get on: every state of it has its time, and after three the device is given
+ * up. Requests wait for that and fail then. */
+static void test_resets_that_hang(void)
+{
+    static const struct {
+        struct nvme_emu_mood mood;
+        const char *says;
+        hg_ns each; /* of the state it hangs in */
+    } rows[] = {
+        {{.never_disabled = true}, "did not disable itself within", HG_SEC(2)},
+        {{.never_ready = true}, "did not become ready within", HG_SEC(2)},
+        {{.stalled = true}, "did not identify itself within", HG_MS(50)},
+    };
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(rows); i++) {
+        struct hg_bdev_info info;
+        struct rig r;
+        hg_ns start;
+
+        rig_open(&r, 4096);
+        nvme_emu_mood(r.emu, &rows[i].mood);
+        nvme_emu_fatal(r.emu, false);
+        start = r.now;
+        while (rig_state(&r) != HG_BDEV_DEAD && r.now - start < HG_SEC(60))
+            rig_turn(&r);
+        hg_bdev_info(r.dev, &info);
+        CU_ASSERT(info.state == HG_BDEV_DEAD && info.errors[HG_BDEV_ERR_RESET] == 3);
+        CU_ASSERT(strstr(info.state_text, rows[i].says) != NULL);
+        CU_ASSERT(strstr(info.state_text, "3 resets in two minutes did not help") != NULL);
+        CU_ASSERT(r.now - start >= rows[i].each && r.now - start < 6 * rows[i].each + HG_SEC(1));
+        if (strstr(info.state_text, rows[i].says) == NULL ||
+            r.now - start >= 6 * rows[i].each + HG_SEC(1))
+            printf("  row %u: %s, %llu ms\n", i, info.state_text,
+                   (unsigned long long)((r.now - start) / HG_MS(1)));
+        CU_ASSERT(rig_io(&r, HG_BDEV_READ, 0, r.mem, 4096) == -EIO);
+        rig_close(&r);
+    }
+}
+
 static void test_shutdown_that_hangs(void)
 {
     struct rig r;
@@ -311,6 +350,7 @@ int main(void)
     CU_add_test(suite, "a queue that is refused is undone", test_queue_creation_fails);
     CU_add_test(suite, "queue commands without an answer lead to one reset",
                 test_queue_commands_lost);
+    CU_add_test(suite, "resets that hang end, and so does the device", test_resets_that_hang);
     CU_add_test(suite, "a shutdown that hangs ends", test_shutdown_that_hangs);
     CU_add_test(suite, "events bring health and size up to date", test_events);
     CU_basic_set_mode(CU_BRM_VERBOSE);
