@@ -12,6 +12,7 @@ VM_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VM_NIC=0000:00:03.0  # igb, the physical function
 VM_PF=0000:00:05.0   # NVMe, serial hg0, with virtual functions
 VM_NVME=0000:01:00.0 # NVMe, serial hg1, in a slot it can be taken out of
+VM_NVME_ID=nv1       # what QEMU calls it
 VM_PCI=/sys/bus/pci/devices
 VM_VF_MAC=02:00:00:00:00:01 # as the physical function's owner gives it
 VM_NODE_ADDR6=2001:db8::1
@@ -34,6 +35,13 @@ vm_ask() {
     exec {VM_PORT}>&-
     printf '%s\n' "$answer"
     [[ $answer != *'"error"'* ]]
+}
+
+# vm_remove ID: takes a device out of its slot (the guest's kernel is asked first, as by the button
+# beside a slot), and returns when it is gone.
+vm_remove() {
+    vm_ask "{\"execute\": \"device_del\", \"arguments\": {\"id\": \"$1\"}}" >/dev/null
+    vm_ask "{\"removed\": \"$1\"}" >/dev/null
 }
 
 # vm_errors: how often QEMU's NVMe model has complained of a driver so far.
@@ -108,6 +116,38 @@ vm_nic_functions() {
 # nvme ARGUMENT...: nvme-cli, as the rig got it.
 nvme() {
     LD_LIBRARY_PATH=$VM_TOOLS/usr/lib/x86_64-linux-gnu "$VM_TOOLS/usr/sbin/nvme" "$@"
+}
+
+# vm_controller ADDRESS: the kernel's name of an NVMe controller that it drives: nvme0.
+vm_controller() {
+    basename "$VM_PCI/$1"/nvme/nvme*
+}
+
+# vm_block ADDRESS NSID: the kernel's block device of a namespace of that controller. Controllers of one
+# subsystem share it: nvme0c1n2 is the way of controller 1 to nvme0n2.
+vm_block() {
+    local path
+    hg_wait_for 30 vm_has_block "$1" "$2" || return 1
+    path=$(basename "$VM_PCI/$1"/nvme/nvme*/nvme*n"$2")
+    printf '/dev/%s\n' "$(sed -E 's/c[0-9]+n/n/' <<<"$path")"
+}
+
+vm_has_block() {
+    compgen -G "$VM_PCI/$1/nvme/nvme*/nvme*n$2" && compgen -G "/dev/nvme*n$2"
+}
+
+# vm_nvme_function: brings virtual function 1 of the NVMe controller $VM_PF online, with an admin and an
+# I/O queue of its own and one interrupt; its address is in VM_NVME_VF. The physical function stays with
+# the kernel's driver.
+vm_nvme_function() {
+    local control
+    control=/dev/$(vm_controller "$VM_PF")
+    echo 0 >"$VM_PCI/$VM_PF/sriov_drivers_autoprobe"
+    echo 1 >"$VM_PCI/$VM_PF/sriov_numvfs"
+    VM_NVME_VF=$(vm_virtual "$VM_PF" 0)
+    nvme virt-mgmt "$control" -c 1 -r 0 -n 2 -a 8 >/dev/null
+    nvme virt-mgmt "$control" -c 1 -r 1 -n 1 -a 8 >/dev/null
+    nvme virt-mgmt "$control" -c 1 -a 9 >/dev/null
 }
 
 # --- the node ------------------------------------------------------------------------------------

@@ -59,3 +59,7 @@ in_guest() {
     done
     in_guest 300 "${words[@]}" bash tests/vm/numa.bash
 }
+
+@test "the guest's NVMe controllers: both formats, a virtual function, medium errors, removal" {
+    in_guest 180 --bad nv1n1:2048 bash tests/vm/reference.bash
+}
