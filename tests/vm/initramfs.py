@@ -76,7 +76,7 @@ def build(tools, out):
         cpio.add(name, 0o040755)
     cpio.add("init", 0o100755, Path(__file__).with_name("init").read_bytes())
     cpio.add("bin/busybox", 0o100755, busybox.read_bytes())
-    for applet in "sh mount mkdir insmod chroot sync poweroff echo".split():
+    for applet in "sh mount mkdir insmod chroot sync poweroff echo ln".split():
         cpio.add(f"bin/{applet}", 0o120777, b"busybox")
     for name, data in order.items():
         cpio.add(f"modules/{name}.ko", 0o100644, data)

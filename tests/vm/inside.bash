@@ -136,16 +136,16 @@ vm_has_block() {
     compgen -G "$VM_PCI/$1/nvme/nvme*/nvme*n$2" && compgen -G "/dev/nvme*n$2"
 }
 
-# vm_nvme_function: brings virtual function 1 of the NVMe controller $VM_PF online, with an admin and an
-# I/O queue of its own and one interrupt; its address is in VM_NVME_VF. The physical function stays with
-# the kernel's driver.
+# vm_nvme_function: brings virtual function 1 of the NVMe controller $VM_PF online, with an admin queue,
+# three I/O queues (a shard's, the pool's, and one for opening) and one interrupt; its address is in
+# VM_NVME_VF. The physical function stays with the kernel's driver.
 vm_nvme_function() {
     local control
     control=/dev/$(vm_controller "$VM_PF")
     echo 0 >"$VM_PCI/$VM_PF/sriov_drivers_autoprobe"
     echo 1 >"$VM_PCI/$VM_PF/sriov_numvfs"
     VM_NVME_VF=$(vm_virtual "$VM_PF" 0)
-    nvme virt-mgmt "$control" -c 1 -r 0 -n 2 -a 8 >/dev/null
+    nvme virt-mgmt "$control" -c 1 -r 0 -n 4 -a 8 >/dev/null
     nvme virt-mgmt "$control" -c 1 -r 1 -n 1 -a 8 >/dev/null
     nvme virt-mgmt "$control" -c 1 -a 9 >/dev/null
 }
