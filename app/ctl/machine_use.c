@@ -19,6 +19,7 @@
 
 #define MOUNT 128     /* characters of a mount point, longer ones are cut */
 #define LOOPS 512     /* block devices that are looked at for them */
+#define FILES 1024    /* of a process that are looked at */
 #define PARTS 64      /* partitions of a namespace */
 #define NAMESPACES 64 /* of a controller */
 
@@ -259,20 +260,22 @@ static struct pci_dev *owner_of(struct machine *m, const char *file)
     return NULL;
 }
 
+/* Each device is told of once for a process, by the first of its files. */
 static void look_at_fds(const struct tables *t, struct machine *m, const char *pid)
 {
-    char file[128], comm[32], fds[256][SYS_NAME];
-    unsigned n = sys_list(t->root, fds, 256, "/proc/%s/fd", pid);
+    char file[128], comm[32], fds[FILES][SYS_NAME], mine[64];
+    unsigned n = sys_list(t->root, fds, FILES, "/proc/%s/fd", pid);
 
+    snprintf(mine, sizeof mine, "process %.20s ", pid);
     for (unsigned i = 0; i < n; i++) {
         struct pci_dev *d;
 
         sys_target(t->root, file, sizeof file, "/proc/%s/fd/%s", pid, fds[i]);
-        if (strncmp(file, "/dev/", 5) != 0 || (d = owner_of(m, file)) == NULL)
+        if (strncmp(file, "/dev/", 5) != 0 || (d = owner_of(m, file)) == NULL ||
+            strstr(d->use, mine) != NULL)
             continue;
         sys_line(t->root, comm, sizeof comm, "/proc/%s/comm", pid);
-        add_use(d, "process %s (%s) has %s open", pid, comm, file);
-        return;
+        add_use(d, "%s(%s) has %s open", mine, comm, file);
     }
 }
 

@@ -209,9 +209,11 @@ static void test_vfio_user(void)
 
     exam_begin(&e);
     machine_two_nodes(&e.t);
+    tree_link(&e.t, "/dev/vfio/1", "/proc/4711/fd/8");
     tree_link(&e.t, "/dev/vfio/2", "/proc/4711/fd/9");
     tree_file(&e.t, "headgate", "/proc/4711/comm");
     exam_judge(&e, NULL);
+    exam_says(&e, "0000:03:00.0", "driver", LEVEL_FINE, "process 4711 (headgate)");
     exam_says(&e, "0000:83:00.0", "driver", LEVEL_FINE, "process 4711 (headgate)");
     exam_end(&e);
 }
