@@ -47,11 +47,12 @@ static void judge_used(const struct pci_dev *d, const struct want_dev *want, str
 
 static void judge_unbound(const struct machine *m, const struct pci_dev *d, struct verdict *v)
 {
-    char lost[128] = "";
+    char lost[192] = "";
     struct finding *f;
 
     if (d->netdev[0] != '\0')
-        snprintf(lost, sizeof lost, "; the kernel loses %s", d->netdev);
+        snprintf(lost, sizeof lost, "; the kernel loses %s%s", d->netdev,
+                 d->routes ? " and the routes over it: be sure that you do not come in by it" : "");
     else if (d->nvme[0] != '\0')
         snprintf(lost, sizeof lost, "; the kernel loses %s", d->nvme);
     f = find(v, LEVEL_MISSING, "driver", "%s%s, and our driver needs " VFIO "%s%s",

@@ -29,6 +29,7 @@ struct pci_dev {
     char blocks[128];      /* block devices of its namespaces, each with a blank behind it */
     char model[48], serial[24]; /* of an NVMe controller, while its driver is the kernel's */
     char netdev[64];            /* interfaces of a NIC, while its driver is the kernel's */
+    bool routes;                /* others go over its interfaces */
     bool default_route;         /* goes over it, or over what stands on it */
     char use
         [256]; /* by whom the kernel's driver is in use, a phrase: taking the device would hurt */

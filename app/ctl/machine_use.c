@@ -178,44 +178,64 @@ static void look_at_nvme(const struct tables *t, struct pci_dev *d)
 
 /* ---- NICs ---- */
 
-/* /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask ... */
-static bool default_v4(const char *text, const char *iface)
-{
-    char name[32];
-    unsigned long dest, mask;
+enum routes { NO_ROUTE, SOME_ROUTE, DEFAULT_ROUTE };
 
-    for (const char *p = text; p != NULL; p = strchr(p + 1, '\n'))
-        if (sscanf(p, "%31s %lx %*s %*s %*s %*s %*s %lx", name, &dest, &mask) == 3 && dest == 0 &&
-            mask == 0 && strcmp(name, iface) == 0)
-            return true;
-    return false;
+static enum routes more(enum routes a, enum routes b)
+{
+    return a > b ? a : b;
 }
 
-/* /proc/net/ipv6_route: destination, its prefix length in hex, six more fields of which the last are flags, and
- * the interface. */
-static bool default_v6(const char *text, const char *iface)
+/* /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask ... */
+static enum routes routes_v4(const char *text, const char *iface)
 {
+    enum routes most = NO_ROUTE;
+    unsigned long dest, mask;
+    char name[32];
+
+    for (const char *p = text; p != NULL; p = strchr(p + 1, '\n'))
+        if (sscanf(p, "%31s %lx %*s %*s %*s %*s %*s %lx", name, &dest, &mask) == 3 &&
+            strcmp(name, iface) == 0)
+            most = more(most, dest == 0 && mask == 0 ? DEFAULT_ROUTE : SOME_ROUTE);
+    return most;
+}
+
+/* /proc/net/ipv6_route: destination, its prefix length in hex, seven more fields, of which the last are flags, and
+ * the interface. Every interface has its link-local and multicast routes (fe80::/10, ff00::/8). */
+static enum routes routes_v6(const char *text, const char *iface)
+{
+    enum routes most = NO_ROUTE;
     char dest[40], name[32];
     unsigned len;
 
-    for (const char *p = text; p != NULL; p = strchr(p + 1, '\n'))
-        if (sscanf(p, "%39s %x %*s %*s %*s %*s %*s %*s %*s %31s", dest, &len, name) == 3 &&
-            len == 0 && strspn(dest, "0") == 32 && strcmp(name, iface) == 0)
-            return true;
-    return false;
+    for (const char *p = text; p != NULL; p = strchr(p + 1, '\n')) {
+        if (sscanf(p, "%39s %x %*s %*s %*s %*s %*s %*s %*s %31s", dest, &len, name) != 3 ||
+            strcmp(name, iface) != 0 || strncmp(dest, "fe8", 3) == 0 || strncmp(dest, "ff", 2) == 0)
+            continue;
+        most = more(most, len == 0 && strspn(dest, "0") == 32 ? DEFAULT_ROUTE : SOME_ROUTE);
+    }
+    return most;
 }
 
 /* What stands on an interface (VLANs, bonds, bridges) is linked as upper_NAME. */
-static bool carries_default(const struct tables *t, const char *iface, unsigned depth)
+static enum routes routes_over(const struct tables *t, const char *iface, unsigned depth)
 {
+    enum routes most = more(routes_v4(t->route4, iface), routes_v6(t->route6, iface));
     char names[256][SYS_NAME];
-    unsigned n;
+    unsigned n = depth == 0 ? 0 : sys_list(t->root, names, 256, "/sys/class/net/%s", iface);
 
-    if (default_v4(t->route4, iface) || default_v6(t->route6, iface))
-        return true;
-    n = depth == 0 ? 0 : sys_list(t->root, names, 256, "/sys/class/net/%s", iface);
     for (unsigned i = 0; i < n; i++)
-        if (strncmp(names[i], "upper_", 6) == 0 && carries_default(t, names[i] + 6, depth - 1))
+        if (strncmp(names[i], "upper_", 6) == 0)
+            most = more(most, routes_over(t, names[i] + 6, depth - 1));
+    return most;
+}
+
+/* Drivers that make no interface, so that nothing is missed where there is none. */
+static bool makes_none(const char *driver)
+{
+    static const char *const none[] = {"", "vfio-pci", "pci-stub", "uio_pci_generic", "igb_uio"};
+
+    for (unsigned i = 0; i < sizeof none / sizeof none[0]; i++)
+        if (strcmp(driver, none[i]) == 0)
             return true;
     return false;
 }
@@ -224,9 +244,14 @@ static void look_at_nic(const struct tables *t, struct pci_dev *d)
 {
     char list[sizeof d->netdev], master[SYS_NAME], *rest = list, *iface;
 
+    if (d->netdev[0] == '\0' && !makes_none(d->driver))
+        add_use(d, "its interface is not to be seen here, it may be in another network namespace");
     strcpy(list, d->netdev);
     while ((iface = strsep(&rest, " ")) != NULL && *iface != '\0') {
-        if (carries_default(t, iface, 4)) {
+        enum routes routes = routes_over(t, iface, 4);
+
+        d->routes |= routes == SOME_ROUTE;
+        if (routes == DEFAULT_ROUTE) {
             d->default_route = true;
             add_use(d, "%s carries the default route", iface);
         }

@@ -29,9 +29,10 @@ fake_server() {
     echo 'Hugepagesize: 2048 kB' >"$root/proc/meminfo"
     printf 'Uid:\t0\t0\t0\t0\nCapEff:\tffffffffffffffff\n' >"$root/proc/self/status"
     : >"$root/proc/mounts" >"$root/proc/self/mountinfo" >"$root/sys/bus/pci/drivers_probe"
+    mkdir -p "$root"/sys/bus/pci/devices/0000:04:00.0/net/eth1 "$root/sys/class/net/eth1"
     for dev in 0000:03:00.0=0x010802=nvme=1 0000:04:00.0=0x020000=ixgbe=2; do
         IFS='=' read -r addr class driver group <<<"$dev"
-        mkdir "$root/sys/bus/pci/devices/$addr"
+        mkdir -p "$root/sys/bus/pci/devices/$addr"
         echo "$class" >"$root/sys/bus/pci/devices/$addr/class"
         echo 0 >"$root/sys/bus/pci/devices/$addr/numa_node"
         : >"$root/sys/bus/pci/devices/$addr/driver_override" >"$root/sys/bus/pci/drivers/$driver/unbind"

@@ -46,6 +46,14 @@ swapon /dev/nvme1n1
 doctor 1 "$VM_NVME" --commands
 hg_refute grep -q unbind "$HG_DIR/said"
 grep -q 'nvme1n1 is swap space' "$HG_DIR/said"
+# what leaves no trace in /proc (a mount in another mount namespace) the kernel still knows
+mkdir -p "$HG_DIR/root/sys" "$HG_DIR/root/dev" "$HG_DIR/root/proc"
+mount --bind /sys "$HG_DIR/root/sys"
+mount --bind /dev "$HG_DIR/root/dev"
+doctor 1 --root "$HG_DIR/root" "$VM_NVME" --commands
+hg_refute grep -q unbind "$HG_DIR/said"
+grep -q 'nvme1n1 is claimed in the kernel' "$HG_DIR/said"
+umount "$HG_DIR/root/sys" "$HG_DIR/root/dev"
 swapoff /dev/nvme1n1
 ip link set "$(vm_interface "$VM_VF")" up
 ip route add default dev "$(vm_interface "$VM_VF")"

@@ -194,11 +194,39 @@ static void test_nic_users(void)
     exam_judge(&e, NULL);
     exam_says(&e, "0000:03:00.0", "driver", LEVEL_NOTE, "eth1 carries the default route");
     exam_spares(&e, "0000:03:00.0");
-    tree_file(&e.t, "", "/proc/net/ipv6_route");
+    /* others are told of; those that every interface has are not */
+    tree_file(&e.t,
+              "fe800000000000000000000000000000 40 00000000000000000000000000000000 00 "
+              "00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth1",
+              "/proc/net/ipv6_route");
+    exam_judge(&e, NULL);
+    CU_ASSERT(!machine_dev(&e.m, "0000:03:00.0")->routes);
+    tree_file(&e.t,
+              "Iface\tDestination\nvlan5\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0",
+              "/proc/net/route");
+    exam_judge(&e, NULL);
+    exam_says(&e, "0000:03:00.0", "driver", LEVEL_MISSING, "eth1 and the routes over it");
+    CU_ASSERT_EQUAL(exam_find(&e, "0000:03:00.0", "driver")->n_commands, 3);
     tree_link(&e.t, "../br0", "/sys/class/net/eth1/master");
     exam_judge(&e, NULL);
     exam_says(&e, "0000:03:00.0", "driver", LEVEL_NOTE, "eth1 is a part of br0");
     exam_spares(&e, "0000:03:00.0");
+    exam_end(&e);
+}
+
+/* What cannot be seen is not taken. */
+static void test_other_namespace(void)
+{
+    struct exam e;
+
+    exam_begin(&e);
+    machine_half(&e.t);
+    tree_pci(&e.t, &(struct tree_dev){"0000:07:00.0", "ixgbe", 0x020000, 0x8086, 11, 0});
+    tree_pci(&e.t, &(struct tree_dev){"0000:08:00.0", "uio_pci_generic", 0x020000, 0x8086, 12, 0});
+    exam_judge(&e, NULL);
+    exam_says(&e, "0000:07:00.0", "driver", LEVEL_NOTE, "another network namespace");
+    exam_spares(&e, "0000:07:00.0");
+    exam_says(&e, "0000:08:00.0", "driver", LEVEL_MISSING, "needs vfio-pci");
     exam_end(&e);
 }
 
@@ -249,6 +277,7 @@ int main(void)
     CU_add_test(suite, "nor one in use by its multipath name", test_multipath);
     CU_add_test(suite, "a NIC below a default route, a bond or a bridge is never taken",
                 test_nic_users);
+    CU_add_test(suite, "nor one whose interface cannot be seen", test_other_namespace);
     CU_add_test(suite, "who has a device by VFIO is told", test_vfio_user);
     CU_add_test(suite, "where nothing can be read nothing is claimed", test_nothing);
     CU_basic_set_mode(CU_BRM_VERBOSE);
