@@ -365,9 +365,9 @@ int store_replay(struct hg_pool *pool, struct hg_err *err)
         rc = apply(r, err);
     if (rc == 0)
         rc = erase_discarded(r, err);
+    store_bio_close(&r->bio); /* a device may have no more than one queue to give */
     if (rc == 0)
         rc = go_live(r, err);
-    store_bio_close(&r->bio);
     free(r->scan.ref);
     free(r->buf);
     free(r);

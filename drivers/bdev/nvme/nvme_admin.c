@@ -12,7 +12,7 @@
 
 #define AREA "nvme"
 #define MAX_BYTES (2u << 20) /* what one page of PRPs carries at any alignment */
-#define RANGE_MAX (1u << 21) /* blocks of one deallocation: more in one command takes too long */
+#define RANGE_MAX (1u << 18) /* blocks of one deallocation: more in one command takes too long */
 #define DBBUF_BYTES ((size_t)2 * NVME_PAGE)
 
 enum { KIND_JOB, KIND_ABORT, KIND_EVENT };
@@ -61,6 +61,15 @@ void nvme_admin_done(struct nvme_qp *qp, struct nvme_req *req, const struct nvme
             ctrl->events |= 1u << NVME_AER_LOG(dw0);
     }
     nvme_req_put(qp, req);
+}
+
+void nvme_admin_postpone(struct nvme_ctrl *ctrl, hg_ns time)
+{
+    struct nvme_req *req;
+    unsigned at = 0;
+
+    while ((req = nvme_qp_next_flight(&ctrl->admin, &at)) != NULL)
+        req->deadline += time;
 }
 
 bool nvme_admin_late(struct nvme_ctrl *ctrl)
@@ -148,6 +157,7 @@ static int answer_ctrl(struct nvme_ctrl *ctrl)
             ? NVME_RW_BLOCKS_MAX
             : 0;
     ctrl->found.dealloc_max = (oncs & NVME_ONCS_DSM) != 0 ? RANGE_MAX : 0;
+    ctrl->oaes = hg_le32_get(id->oaes);
     ctrl->rtd3e = HG_US(hg_le32_get(id->rtd3e));
     ctrl->aers = id->aerl + 1u < NVME_AERS_MAX ? id->aerl + 1u : NVME_AERS_MAX;
     return 0;
@@ -286,6 +296,7 @@ static int answer_ns(struct nvme_ctrl *ctrl)
 {
     const struct nvme_id_ns *id = ctrl->data;
     uint64_t blocks = hg_le64_get(id->nsze);
+    uint8_t uuid[sizeof ctrl->uuid];
     uint8_t shift = 0;
     int rc;
 
@@ -300,9 +311,33 @@ static int answer_ns(struct nvme_ctrl *ctrl)
         return hg_fail(&ctrl->why, -EPROTO, "has a namespace of 2^63 bytes or more");
     if (ctrl->ns.shift != 0 && ctrl->ns.shift != shift)
         return hg_fail(&ctrl->why, -ENODEV, "was formatted anew while it was in use");
-    if (ctrl->ns.shift == 0)
+    memcpy(uuid, id->nguid, sizeof id->nguid);
+    memcpy(uuid + sizeof id->nguid, id->eui64, sizeof id->eui64);
+    if (ctrl->ns.shift == 0) {
         ctrl->ns.shift = shift;
+        memcpy(ctrl->uuid, uuid, sizeof uuid);
+    }
+    if (memcmp(ctrl->uuid, uuid, sizeof uuid) != 0)
+        return hg_fail(&ctrl->why, -ENODEV, "has another namespace under the number %u than before",
+                       ctrl->ns.nsid);
+    /* One that takes as long as it likes holds up all others: no more than a write may carry. */
+    limit_to(&ctrl->found.zeroes_max, ctrl->found.max_bytes >> shift);
     __atomic_store_n(&ctrl->bdev->size, blocks << shift, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* While it runs: one that cannot be asked keeps its size, one that is gone or another is given up. */
+static int answer_relook(struct nvme_ctrl *ctrl)
+{
+    uint16_t status = ctrl->job.status & (uint16_t)~NVME_STATUS_DNR;
+
+    ctrl->relook_error = 0;
+    if (status == 0 || status == NVME_STATUS_MAKE(NVME_SCT_GENERIC, NVME_SC_INVALID_NS))
+        return answer_ns(ctrl);
+    ctrl->relook_error = nvme_admin_failed(ctrl, "identify the namespace");
+    hg_log_limited(&ctrl->limit, ctrl->now, HG_LOG_WARN, AREA,
+                   "NVMe device %s %s; its size is taken to be as before", ctrl->dev->name,
+                   ctrl->why.text);
     return 0;
 }
 
@@ -328,8 +363,8 @@ static int answer_cache(struct nvme_ctrl *ctrl)
 
 static void ask_events(struct nvme_ctrl *ctrl, struct nvme_sqe *sqe)
 {
-    (void)ctrl;
-    nvme_cmd_set_feature(sqe, NVME_FEAT_ASYNC_EVENT, NVME_AEC_SMART | NVME_AEC_NS_ATTR);
+    nvme_cmd_set_feature(sqe, NVME_FEAT_ASYNC_EVENT,
+                         NVME_AEC_SMART | (ctrl->oaes & NVME_AEC_NS_ATTR));
 }
 
 /* Errors are told in any case; which notices it takes is its own affair. */
@@ -341,6 +376,7 @@ static int answer_events(struct nvme_ctrl *ctrl)
 
 static void ask_health(struct nvme_ctrl *ctrl, struct nvme_sqe *sqe)
 {
+    ctrl->health_at = ctrl->now;
     ctrl->health_due = ctrl->now + NVME_HEALTH_EVERY;
     nvme_cmd_get_log(sqe, NVME_LOG_SMART, sizeof(struct nvme_smart), ctrl->data_iova);
 }
@@ -366,8 +402,9 @@ static void warn_health(struct nvme_ctrl *ctrl, uint8_t now)
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(text); i++)
         if ((now & ~ctrl->info.critical_warning & 1u << i) != 0)
-            hg_log(HG_LOG_WARN, AREA, "NVMe device %s (%s, serial %s) warns: %s", ctrl->dev->name,
-                   ctrl->info.model, ctrl->info.serial, text[i]);
+            hg_log_limited(&ctrl->limit, ctrl->now, HG_LOG_WARN, AREA,
+                           "NVMe device %s (%s, serial %s) warns: %s", ctrl->dev->name,
+                           ctrl->info.model, ctrl->info.serial, text[i]);
 }
 
 static int answer_health(struct nvme_ctrl *ctrl)
@@ -451,7 +488,12 @@ static void end_link_job(struct nvme_ctrl *ctrl, enum nvme_link_state state)
 
 static int answer_undo_create(struct nvme_ctrl *ctrl)
 {
-    end_link_job(ctrl, NVME_LINK_REFUSED);
+    if (ctrl->job.status == 0) {
+        end_link_job(ctrl, NVME_LINK_REFUSED);
+        return 0;
+    }
+    ctrl->working->given_up = true; /* its memory is in use until the reset is over */
+    nvme_ctrl_reset(ctrl, "refuses to delete a queue");
     return 0;
 }
 
@@ -529,7 +571,8 @@ static bool start_link_job(struct nvme_ctrl *ctrl)
             end_link_job(ctrl, NVME_LINK_GONE); /* a reset has deleted its queues */
             continue;
         }
-        clear_shadow(ctrl, link->qp->qid);
+        if (state == NVME_LINK_WANT) /* a queue that still is would take it for new commands */
+            clear_shadow(ctrl, link->qp->qid);
         if (state == NVME_LINK_WANT)
             nvme_cmd_create_cq(&sqe, link->qp->qid, link->qp->cq.mask + 1, link->qp->cq_iova);
         else
@@ -542,26 +585,33 @@ static bool start_link_job(struct nvme_ctrl *ctrl)
 
 /* ---- what there is to do ---- */
 
+static bool take_event(struct nvme_ctrl *ctrl, enum nvme_log page)
+{
+    bool there = (ctrl->events & 1u << page) != 0;
+
+    ctrl->events &= ~(1u << page);
+    return there;
+}
+
+/* Health last, and once a second at most: some controllers tell of it all the time. */
 static bool start_event_job(struct nvme_ctrl *ctrl)
 {
     struct nvme_sqe sqe;
 
-    if ((ctrl->events & 1u << NVME_LOG_SMART) != 0 || ctrl->now >= ctrl->health_due) {
-        ctrl->events &= ~(1u << NVME_LOG_SMART);
-        ask_health(ctrl, &sqe);
-        nvme_admin_start(ctrl, &sqe, answer_health);
-    } else if ((ctrl->events & 1u << NVME_LOG_ERROR) != 0) {
-        ctrl->events &= ~(1u << NVME_LOG_ERROR);
-        nvme_cmd_get_log(&sqe, NVME_LOG_ERROR, sizeof(struct nvme_error_entry), ctrl->data_iova);
-        nvme_admin_start(ctrl, &sqe, answer_errors);
-    } else if ((ctrl->events & 1u << NVME_LOG_CHANGED_NS) != 0) {
-        ctrl->events &= ~(1u << NVME_LOG_CHANGED_NS);
-        nvme_cmd_get_log(&sqe, NVME_LOG_CHANGED_NS, NVME_PAGE, ctrl->data_iova);
-        nvme_admin_start(ctrl, &sqe, answer_changed);
-    } else if (ctrl->relook) {
+    if (ctrl->relook) {
         ctrl->relook = false;
         ask_ns(ctrl, &sqe);
-        nvme_admin_start(ctrl, &sqe, answer_ns);
+        nvme_admin_start(ctrl, &sqe, answer_relook);
+    } else if (take_event(ctrl, NVME_LOG_CHANGED_NS)) {
+        nvme_cmd_get_log(&sqe, NVME_LOG_CHANGED_NS, NVME_PAGE, ctrl->data_iova);
+        nvme_admin_start(ctrl, &sqe, answer_changed);
+    } else if (take_event(ctrl, NVME_LOG_ERROR)) {
+        nvme_cmd_get_log(&sqe, NVME_LOG_ERROR, sizeof(struct nvme_error_entry), ctrl->data_iova);
+        nvme_admin_start(ctrl, &sqe, answer_errors);
+    } else if (ctrl->now >= ctrl->health_due ||
+               (ctrl->now - ctrl->health_at >= HG_SEC(1) && take_event(ctrl, NVME_LOG_SMART))) {
+        ask_health(ctrl, &sqe);
+        nvme_admin_start(ctrl, &sqe, answer_health);
     } else {
         return false;
     }

@@ -149,9 +149,11 @@ static int nvme_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_a
     int rc;
 
     if (qid == 0)
-        return hg_fail(err, -EBUSY,
-                       "NVMe device %s has %u I/O queues and all are in use; run fewer shards",
-                       ctrl->dev->name, ctrl->caps.queues);
+        return hg_fail(
+            err, -EBUSY,
+            "NVMe device %s has %u I/O queues and all are in use; each shard needs one, and "
+            "one more is needed while a pool is opened",
+            ctrl->dev->name, ctrl->caps.queues);
     chan = aligned_alloc(64, (sizeof *chan + 63) / 64 * 64);
     if (chan == NULL) {
         nvme_ctrl_qid_put(ctrl, qid);
@@ -161,6 +163,7 @@ static int nvme_chan_open(struct hg_bdev *dev, unsigned depth, const struct hg_a
     chan->base.dev = dev;
     chan->base.depth = depth;
     chan->ctrl = ctrl;
+    chan->losses_seen = atomic_load(&ctrl->losses);
     chan->live = NVME_NOT_LIVE;
     chan->held = NVME_NO_REQ;
     bdev_fifo_init(&chan->pending);
@@ -205,6 +208,7 @@ static int nvme_resize(struct hg_bdev *base)
     struct nvme_ctrl *ctrl = ctrl_of(base);
     hg_ns end = clock_of(ctrl) + ctrl->opts.admin_timeout;
     bool done = false;
+    int rc;
 
     pthread_mutex_lock(&ctrl->lock);
     ctrl->relook = true;
@@ -214,10 +218,12 @@ static int nvme_resize(struct hg_bdev *base)
             return -ETIMEDOUT;
         wait_a_little(ctrl);
         pthread_mutex_lock(&ctrl->lock);
-        done = (!ctrl->relook && ctrl->job.answer == NULL) || ctrl->state == NVME_ST_DEAD;
+        done = (!ctrl->relook && ctrl->job.answer == NULL && ctrl->state == NVME_ST_RUN) ||
+               ctrl->state == NVME_ST_DEAD;
         pthread_mutex_unlock(&ctrl->lock);
     }
-    return atomic_load(&ctrl->dead_errno);
+    rc = atomic_load(&ctrl->dead_errno);
+    return rc != 0 ? rc : ctrl->relook_error;
 }
 
 static void nvme_info(struct hg_bdev *base, struct hg_bdev_info *info)

@@ -23,7 +23,9 @@
 #define NVME_BOUNCE_BYTES (128u << 10)
 #define NVME_SEGS_MAX HG_BDEV_IOV_MAX
 #define NVME_NO_REQ UINT16_MAX
-#define NVME_RETRY_PAUSE HG_MS(50) /* times the number of tries so far */
+#define NVME_RETRY_PAUSE HG_MS(100) /* times the square of tries so far, less one */
+#define NVME_LATE_MAX 2u            /* times a part may outlive its abort */
+#define NVME_WIDE_PARTS 2u /* parts of one write zeroes or deallocate at a time: they take long */
 
 struct nvme_bdev {
     struct hg_bdev base;
@@ -42,7 +44,12 @@ struct nvme_chan {
     uint8_t *bounce;
     uint64_t bounce_iova;
     hg_ns next_scan; /* of deadlines */
-    hg_ns retry_at;  /* when `held` is sent */
+    hg_ns retry_at;  /* when the first of `held` is sent; each has its time in `deadline` */
+    /* Writes completed without FUA, and how many of them a flush has covered. When the device may have
+     * lost its cache while they differ, `lost` is set for good: flushes fail from then on. */
+    uint64_t written, flushed;
+    uint32_t losses_seen;
+    bool lost;
     uint64_t strays_seen;
     struct nvme_qp qp;
     struct nvme_link link;
@@ -62,8 +69,10 @@ unsigned nvme_io_poll(struct hg_bdev_chan *base, struct hg_bdev_io **done, unsig
 void nvme_io_done(struct nvme_qp *qp, struct nvme_req *req, const struct nvme_cqe *cqe);
 /* A part has ended; error: 0 or what it failed with. */
 void nvme_io_end(struct nvme_chan *chan, struct nvme_req *req, int error);
-/* A part that was taken back waits to be sent again. */
-void nvme_io_hold(struct nvme_chan *chan, struct nvme_req *req);
+/* A part that was taken back waits to be sent again, at the earliest at `when`. */
+void nvme_io_hold(struct nvme_chan *chan, struct nvme_req *req, hg_ns when);
+/* Log line about a part; limited. */
+void nvme_io_complain(struct nvme_chan *chan, const struct nvme_req *req, const char *text);
 
 /* ---- nvme_join.c: deadlines, and everything when the channel is not live ---- */
 

@@ -53,7 +53,7 @@ static void release_links(struct nvme_ctrl *ctrl)
 
         if (state == NVME_LINK_DROP)
             atomic_store_explicit(&link->state, NVME_LINK_GONE, memory_order_release);
-        else if (state == NVME_LINK_WANT && dead)
+        else if (state == NVME_LINK_WANT && (dead || link->given_up))
             atomic_store_explicit(&link->state, NVME_LINK_REFUSED, memory_order_release);
     }
 }
@@ -128,12 +128,20 @@ static uint32_t csts(const struct nvme_ctrl *ctrl)
     return nvme_reg_read32(ctrl->dev, NVME_REG_CSTS);
 }
 
+#define FATAL_GRACE HG_MS(500)  /* a fatal status of before the start may take so long to go */
+#define QUIRK_DELAY HG_MS(2300) /* as the Linux driver waits */
+
 /* CAP.TO is in units of 500 ms; a controller that tells 0 gets a second. */
 static hg_ns ready_limit(const struct nvme_ctrl *ctrl)
 {
     unsigned to = NVME_CAP_TO(ctrl->cap);
 
     return HG_MS(500) * (to == 0 ? 2 : to);
+}
+
+static hg_ns disable_limit(const struct nvme_ctrl *ctrl)
+{
+    return ready_limit(ctrl) + ((ctrl->quirks & NVME_QUIRK_DELAY_READY) != 0 ? QUIRK_DELAY : 0);
 }
 
 static hg_ns quiesce_limit(const struct nvme_ctrl *ctrl)
@@ -195,11 +203,23 @@ static void enter_disable(struct nvme_ctrl *ctrl)
         nvme_reg_write32(ctrl->dev, NVME_REG_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
 }
 
+/* Registers that must be left alone for a while. */
+static bool hands_off(const struct nvme_ctrl *ctrl)
+{
+    return ctrl->state == NVME_ST_DISABLE && ctrl->entered &&
+           (ctrl->quirks & NVME_QUIRK_DELAY_READY) != 0 && ctrl->now - ctrl->since < QUIRK_DELAY;
+}
+
+/* A fatal status may take a while to go; one that stays is for the next row to tell. */
 static int poll_disable(struct nvme_ctrl *ctrl)
 {
-    if ((ctrl->quirks & NVME_QUIRK_DELAY_READY) != 0 && ctrl->now - ctrl->since < HG_MS(2300))
+    uint32_t status;
+
+    if (hands_off(ctrl))
         return 0;
-    if ((csts(ctrl) & NVME_CSTS_RDY) != 0)
+    status = csts(ctrl);
+    if ((status & NVME_CSTS_RDY) != 0 ||
+        ((status & NVME_CSTS_CFS) != 0 && ctrl->now < ctrl->deadline))
         return 0;
     set_phase(ctrl, NVME_DOWN);
     forget(ctrl);
@@ -226,6 +246,8 @@ static int poll_enable(struct nvme_ctrl *ctrl)
 {
     uint32_t status = csts(ctrl);
 
+    if ((status & NVME_CSTS_CFS) != 0 && ctrl->now - ctrl->since < FATAL_GRACE)
+        return 0;
     if ((status & NVME_CSTS_CFS) != 0)
         return hg_fail(
             &ctrl->why, -EIO,
@@ -265,6 +287,24 @@ static bool same_caps(const struct nvme_caps *a, const struct nvme_caps *b)
            a->write_cache == b->write_cache;
 }
 
+/* What a write cache held is gone when the power was; the drive's own count tells, or its state. A
+ * reset by us spares the cache. */
+static void note_losses(struct nvme_ctrl *ctrl)
+{
+    bool lost = ctrl->lost_state || ctrl->info.unsafe_shutdowns > ctrl->unsafe_seen;
+
+    if (ctrl->n_resets != 0 && ctrl->caps.write_cache && lost) {
+        atomic_fetch_add(&ctrl->losses, 1);
+        hg_log(
+            HG_LOG_ERR, AREA,
+            "NVMe device %s may have lost writes that were not flushed: it has lost power, or was "
+            "reset by others",
+            ctrl->dev->name);
+    }
+    ctrl->lost_state = false;
+    ctrl->unsafe_seen = ctrl->info.unsafe_shutdowns;
+}
+
 static void enter_run(struct nvme_ctrl *ctrl)
 {
     if (ctrl->n_resets == 0)
@@ -273,7 +313,9 @@ static void enter_run(struct nvme_ctrl *ctrl)
         nvme_ctrl_dead(ctrl, -EIO, "came back from a reset with other limits than before");
         return;
     }
+    note_losses(ctrl);
     ctrl->info.state_text[0] = '\0';
+    atomic_store(&ctrl->wanted, NULL);
     set_phase(ctrl, NVME_RUN);
     if (ctrl->n_resets != 0)
         hg_log(HG_LOG_INFO, AREA, "NVMe device %s works again", ctrl->dev->name);
@@ -286,9 +328,10 @@ static int poll_run(struct nvme_ctrl *ctrl)
 
     if ((status & NVME_CSTS_CFS) != 0)
         nvme_ctrl_reset(ctrl, "reports a fatal status");
-    else if ((status & NVME_CSTS_RDY) == 0)
+    else if ((status & NVME_CSTS_RDY) == 0) {
+        ctrl->lost_state = true;
         nvme_ctrl_reset(ctrl, "has lost its state, as after a loss of power or a reset by others");
-    else if (ctrl->admin.strays != ctrl->admin_strays)
+    } else if (ctrl->admin.strays != ctrl->admin_strays)
         nvme_ctrl_reset(ctrl, "completed an admin command that was not in flight");
     else if (nvme_admin_late(ctrl))
         nvme_ctrl_reset(ctrl, "did not answer an admin command in time");
@@ -322,8 +365,10 @@ static int poll_shutdown(struct nvme_ctrl *ctrl)
     return late || (ctrl->step == 1 && (csts(ctrl) & NVME_CSTS_RDY) == 0);
 }
 
+/* Also from the midst of a start, which is then undone without waiting for it. */
 static void enter_off(struct nvme_ctrl *ctrl)
 {
+    enter_disable(ctrl);
     ctrl->dev->ops->halt(ctrl->dev);
     set_phase(ctrl, NVME_DOWN);
     forget(ctrl);
@@ -337,7 +382,7 @@ static void enter_off(struct nvme_ctrl *ctrl)
 static const struct row rows[NVME_STATES] = {
     [NVME_ST_QUIESCE] = {"stand still", enter_nothing, poll_quiesce, quiesce_limit},
     [NVME_ST_SETTLE] = {"settle", enter_nothing, poll_settle, ready_limit},
-    [NVME_ST_DISABLE] = {"disable itself", enter_disable, poll_disable, ready_limit},
+    [NVME_ST_DISABLE] = {"disable itself", enter_disable, poll_disable, disable_limit},
     [NVME_ST_ENABLE] = {"become ready", enter_enable, poll_enable, ready_limit},
     [NVME_ST_ID_CTRL] = ASK("identify itself"),
     [NVME_ST_ID_NVM] = ASK("tell the limits of its commands"),
@@ -381,12 +426,29 @@ static bool step(struct nvme_ctrl *ctrl)
     return ctrl->state != before;
 }
 
+#define GAP HG_SEC(1) /* between ticks: nobody looked, so nobody is late */
+
+/* Two tickers may come with times in the wrong order. A process that was stopped, or a machine that
+ * was, gives everybody the time back. */
+static void take_time(struct nvme_ctrl *ctrl, hg_ns now)
+{
+    hg_ns gap = now > ctrl->now && ctrl->now != 0 ? now - ctrl->now : 0;
+
+    if (now > ctrl->now)
+        ctrl->now = now;
+    if (gap > GAP) {
+        nvme_admin_postpone(ctrl, gap);
+        if (ctrl->deadline != 0)
+            ctrl->deadline += gap;
+    }
+}
+
 void nvme_ctrl_tick(struct nvme_ctrl *ctrl, hg_ns now)
 {
     if (pthread_mutex_trylock(&ctrl->lock) != 0)
         return;
-    ctrl->now = now;
-    if (ctrl->state < NVME_ST_OFF) {
+    take_time(ctrl, now);
+    if (ctrl->state < NVME_ST_OFF && !hands_off(ctrl)) {
         if (csts(ctrl) == NVME_REG_GONE)
             nvme_ctrl_dead(ctrl, -ENODEV, "is gone from the bus");
         else if (ctrl->state > NVME_ST_ENABLE)
@@ -429,7 +491,7 @@ int nvme_ctrl_init(struct nvme_ctrl *ctrl, struct nvme_dev *dev, const struct nv
         .entries = NVME_ADMIN_ENTRIES, .cq_entries = NVME_ADMIN_ENTRIES, .done = nvme_admin_done};
     int rc;
 
-    assert(opts->resets >= 1 && opts->resets <= NVME_RESETS_MAX);
+    assert(opts->resets >= 2 && opts->resets <= NVME_RESETS_MAX);
     ctrl->dev = dev;
     ctrl->opts = *opts;
     ctrl->state = NVME_ST_SETTLE;
@@ -481,7 +543,7 @@ int nvme_ctrl_started(struct nvme_ctrl *ctrl, struct hg_err *err)
 void nvme_ctrl_stop(struct nvme_ctrl *ctrl, hg_ns now)
 {
     pthread_mutex_lock(&ctrl->lock);
-    ctrl->now = now;
+    take_time(ctrl, now);
     if (ctrl->state != NVME_ST_DEAD && ctrl->state != NVME_ST_OFF) {
         ctrl->step = 0;
         go(ctrl, ctrl->state == NVME_ST_RUN ? NVME_ST_SHUTDOWN : NVME_ST_OFF);

@@ -61,6 +61,7 @@ struct nvme_link {
     _Atomic uint32_t acked;  /* the last epoch the shard has seen */
     _Atomic uint32_t abort;  /* identifier + 1 of a command to abort; 0: none */
     uint16_t refusal;        /* status of the create command; before REFUSED */
+    bool given_up;           /* the ticker's: refused, and a reset has to undo what was created */
     bool shadow;             /* the queues have shadow doorbells; before LIVE */
     struct nvme_qp *qp;
     struct nvme_link *next;
@@ -94,8 +95,8 @@ struct nvme_opts {
     struct nvme_host host;
     hg_ns io_timeout;    /* until a command is aborted; the abort has as long */
     hg_ns admin_timeout; /* of one admin command */
-    unsigned tries;      /* how often a request is sent, 1..10 */
-    unsigned resets;     /* 1..NVME_RESETS_MAX within NVME_RESET_WINDOW; one more is its end */
+    unsigned tries;      /* how often a request is sent after errors, 1..10 */
+    unsigned resets;     /* 2..NVME_RESETS_MAX within NVME_RESET_WINDOW; one more is its end */
     uint32_t nsid;       /* 0: the only one there is */
 };
 #define NVME_RESETS_MAX 8u
@@ -144,6 +145,7 @@ struct nvme_ctrl {
     _Atomic uint32_t epoch;
     _Atomic(const char *) wanted; /* why a reset is wanted; static text */
     _Atomic int dead_errno;       /* what requests fail with once DEAD */
+    _Atomic uint32_t losses;      /* how often its write cache may have been lost; before RUN */
     /* Set before the first RUN and the same ever after: a controller that comes back from a reset with
      * others is given up. */
     struct nvme_ns ns;
@@ -159,6 +161,10 @@ struct nvme_ctrl {
     bool entered;           /* the state's first action was taken */
     struct nvme_caps found; /* what this start has found out */
     bool dbbuf_on;          /* the controller has taken the shadow doorbells */
+    bool lost_state;        /* it was reset by others than us, or has lost power */
+    uint64_t unsafe_seen;   /* unsafe shutdowns at the last RUN */
+    uint8_t uuid[24];       /* NGUID and EUI64 of the namespace at its first identification */
+    uint32_t oaes;          /* events it can tell of */
     struct nvme_qp admin;
     struct nvme_job job;
     void *data; /* NVME_PAGE for what admin commands transfer */
@@ -168,12 +174,13 @@ struct nvme_ctrl {
     struct nvme_link *links, *working; /* `working`: whose queues a job creates or deletes */
     unsigned step;                     /* of a job of several commands */
     bool qid_used[HG_BDEV_CHANS_MAX + 1];
-    unsigned aers;     /* to keep outstanding; 0: no events */
-    unsigned aers_out; /* outstanding */
-    uint32_t events;   /* log pages that wait to be read, bit by number of page */
-    bool aborting;     /* an abort is outstanding */
-    bool relook;       /* identify the namespace again */
-    hg_ns health_due;
+    unsigned aers;                   /* to keep outstanding; 0: no events */
+    unsigned aers_out;               /* outstanding */
+    uint32_t events;                 /* log pages that wait to be read, bit by number of page */
+    bool aborting;                   /* an abort is outstanding */
+    bool relook;                     /* identify the namespace again */
+    int relook_error;                /* of the last time */
+    hg_ns health_due, health_at;     /* the next and the last look */
     hg_ns reset_at[NVME_RESETS_MAX]; /* times of the last resets, a ring */
     unsigned n_resets;               /* of all time */
     uint64_t admin_strays;           /* seen so far */
@@ -232,6 +239,8 @@ void nvme_admin_start(struct nvme_ctrl *ctrl, const struct nvme_sqe *sqe, nvme_a
 void nvme_admin_done(struct nvme_qp *qp, struct nvme_req *req, const struct nvme_cqe *cqe);
 /* What there is to do in RUN: events, links, aborts, health. */
 void nvme_admin_run(struct nvme_ctrl *ctrl);
+/* Gives every command in flight so much more time. */
+void nvme_admin_postpone(struct nvme_ctrl *ctrl, hg_ns time);
 /* Whether a job or an abort has passed its deadline. */
 bool nvme_admin_late(struct nvme_ctrl *ctrl);
 /* Takes all commands back, after the controller was disabled or halted. */

@@ -134,26 +134,23 @@ static uint32_t describe(struct nvme_chan *chan, const struct hg_bdev_io *io, st
     uint32_t max = chan->ctrl->caps.max_bytes;
     struct nvme_seg segs[NVME_SEGS_MAX];
     struct nvme_list list = nvme_req_list(&chan->qp, req);
-    uint32_t bytes;
+    uint32_t bytes, all;
     unsigned n;
 
     max = left < max ? (uint32_t)left : max;
     n = gather(chan, io, max, segs);
     if (n == 0)
         return 0;
+    all = sum(segs, n, max);
     bytes = nvme_prp_fit(segs, n, max, chan->base.dev->block);
-    if (bytes != 0) {
-        n = trim(segs, bytes);
-        return nvme_prp_fill(&req->sqe, segs, n, &list) == 0 ? bytes : 0;
+    if (bytes < all && chan->ctrl->caps.sgl) { /* pieces that PRPs cannot join */
+        n = trim(segs, all);
+        return nvme_sgl_fill(&req->sqe, segs, n, &list) == 0 ? all : 0;
     }
-    if (!chan->ctrl->caps.sgl)
-        return 0;
-    bytes = sum(segs, n, max);
-    bytes -= bytes % chan->base.dev->block;
     if (bytes == 0)
         return 0;
     n = trim(segs, bytes);
-    return nvme_sgl_fill(&req->sqe, segs, n, &list) == 0 ? bytes : 0;
+    return nvme_prp_fill(&req->sqe, segs, n, &list) == 0 ? bytes : 0;
 }
 
 static uint32_t describe_bounce(struct nvme_chan *chan, const struct hg_bdev_io *io,
@@ -252,10 +249,12 @@ static bool send_part(struct nvme_chan *chan, struct hg_bdev_io *io)
     req->owner = io;
     req->at = io->notes.issued;
     req->tries = 1;
+    req->backs = req->lates = 0;
     if (io->op <= HG_BDEV_WRITE) {
         bytes = build_transfer(chan, io, req);
     } else if (io->op == HG_BDEV_FLUSH) {
         nvme_cmd_flush(&req->sqe, chan->ctrl->ns.nsid);
+        req->at = chan->written;
         io->notes.issued = 1;
     } else if (io->op == HG_BDEV_WRITE_ZEROES) {
         bytes = build_zeroes(chan, io, req);
@@ -272,12 +271,20 @@ static bool send_part(struct nvme_chan *chan, struct hg_bdev_io *io)
     return true;
 }
 
-/* Sends as much as there is room for; whether nothing is left. */
+static bool is_wide(const struct hg_bdev_io *io)
+{
+    return io->op > HG_BDEV_FLUSH;
+}
+
+/* Sends as much as there is room for; whether nothing is left to be queued. */
 static bool issue(struct nvme_chan *chan, struct hg_bdev_io *io)
 {
-    while (io->status == 0 && io->notes.issued < io->notes.total)
+    while (io->status == 0 && io->notes.issued < io->notes.total) {
+        if (is_wide(io) && io->notes.parts >= NVME_WIDE_PARTS)
+            return true; /* each part that ends sends the next one */
         if (!send_part(chan, io))
             return false;
+    }
     return true;
 }
 
@@ -292,53 +299,81 @@ void nvme_io_end(struct nvme_chan *chan, struct nvme_req *req, int error)
     if (req->bounce >= 0 && error == 0 && io->op == HG_BDEV_READ)
         copy(io, req->at, bounce_of(chan, req), req->len);
     put_req(chan, req);
-    if (--io->notes.parts == 0 && !io->notes.queued)
+    io->notes.parts--;
+    if (is_wide(io) && !io->notes.queued)
+        (void)issue(chan, io); /* the tracker that was just put back is there for it */
+    if (io->notes.parts == 0 && !io->notes.queued)
         bdev_fifo_push(&chan->done, io);
 }
 
-void nvme_io_hold(struct nvme_chan *chan, struct nvme_req *req)
+void nvme_io_hold(struct nvme_chan *chan, struct nvme_req *req, hg_ns when)
 {
+    if (chan->held == NVME_NO_REQ || when < chan->retry_at)
+        chan->retry_at = when;
+    req->deadline = when;
     req->next = chan->held;
     chan->held = (uint16_t)(req - chan->qp.reqs);
 }
 
-static void complain(struct nvme_chan *chan, const struct nvme_req *req, uint16_t status,
-                     const char *text)
+void nvme_io_complain(struct nvme_chan *chan, const struct nvme_req *req, const char *text)
 {
     static const char *const verb[HG_BDEV_OPS] = {"read", "write", "flush", "write zeroes",
                                                   "deallocate"};
     const struct hg_bdev_io *io = req->owner;
 
     hg_log_limited(&chan->limit, chan->base.now, HG_LOG_ERR, AREA,
-                   "NVMe device %s: %s at byte %llu, try %u: %s (status type %u, code %02xh%s)",
-                   chan->ctrl->dev->name, verb[io->op], (unsigned long long)(io->offset + req->at),
-                   req->tries, text, NVME_STATUS_SCT(status), NVME_STATUS_SC(status),
-                   (status & NVME_STATUS_DNR) != 0 ? ", do not retry" : "");
+                   "NVMe device %s: %s at byte %llu, try %u: %s", chan->ctrl->dev->name,
+                   verb[io->op],
+                   (unsigned long long)(io->offset + (io->op == HG_BDEV_FLUSH ? 0 : req->at)),
+                   req->tries, text);
 }
 
 static void part_failed(struct nvme_chan *chan, struct nvme_req *req, uint16_t status)
 {
     struct nvme_verdict v = nvme_status_verdict(status);
+    unsigned before = req->tries - 1u;
+    char text[120];
 
-    complain(chan, req, status, v.text);
+    snprintf(text, sizeof text, "%s (status type %u, code %02xh%s)", v.text,
+             NVME_STATUS_SCT(status), NVME_STATUS_SC(status),
+             (status & NVME_STATUS_DNR) != 0 ? ", do not retry" : "");
+    nvme_io_complain(chan, req, text);
     bdev_count(chan->base.dev, v.kind);
     if (!v.retry || req->tries >= chan->ctrl->opts.tries) {
         nvme_io_end(chan, req, v.error);
         return;
     }
     bdev_count(chan->base.dev, HG_BDEV_ERR_RETRIED);
-    chan->retry_at = chan->base.now + (req->tries - 1) * NVME_RETRY_PAUSE;
     req->tries++;
-    nvme_io_hold(chan, req);
+    nvme_io_hold(chan, req, chan->base.now + (hg_ns)before * before * NVME_RETRY_PAUSE);
+}
+
+/* What a completed command means for what is durable; 0 or the error it ends with after all. */
+static int note_done(struct nvme_chan *chan, const struct nvme_req *req)
+{
+    const struct hg_bdev_io *io = req->owner;
+
+    if (io->op == HG_BDEV_FLUSH) {
+        if (chan->lost)
+            return -EIO;
+        chan->flushed = req->at;
+    } else if (!io->fua && (io->op == HG_BDEV_WRITE || io->op == HG_BDEV_WRITE_ZEROES)) {
+        chan->written++;
+    }
+    return 0;
 }
 
 void nvme_io_done(struct nvme_qp *qp, struct nvme_req *req, const struct nvme_cqe *cqe)
 {
     struct nvme_chan *chan = HG_CONTAINER_OF(qp, struct nvme_chan, qp);
     uint16_t status = hg_le16_get(cqe->status) & (uint16_t)~NVME_CQE_PHASE;
+    uint32_t cid = hg_le16_get(cqe->cid) + 1u;
 
+    /* An abort nobody has sent yet would meet the next command of this number. */
+    if (atomic_load_explicit(&chan->link.abort, memory_order_relaxed) == cid)
+        (void)atomic_compare_exchange_strong(&chan->link.abort, &cid, 0);
     if (status == 0)
-        nvme_io_end(chan, req, 0);
+        nvme_io_end(chan, req, note_done(chan, req));
     else
         part_failed(chan, req, status);
 }
@@ -383,6 +418,8 @@ unsigned nvme_io_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsi
     struct nvme_chan *chan = nvme_chan_of(base);
     bool live = is_live(chan);
 
+    if (base->in_flight == 0) /* nobody polls an idle channel: that is no gap */
+        chan->next_scan = base->now + chan->ctrl->opts.io_timeout / 8;
     for (unsigned i = 0; i < n; i++)
         take(chan, ios[i], live);
     if (live)
@@ -390,13 +427,20 @@ unsigned nvme_io_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsi
     return n;
 }
 
+/* Those whose time has come. */
 static void send_held(struct nvme_chan *chan)
 {
-    while (chan->held != NVME_NO_REQ) {
-        struct nvme_req *req = &chan->qp.reqs[chan->held];
+    uint16_t at = chan->held;
 
-        chan->held = req->next;
-        nvme_qp_submit(&chan->qp, req, deadline_of(chan));
+    chan->held = NVME_NO_REQ;
+    while (at != NVME_NO_REQ) {
+        struct nvme_req *req = &chan->qp.reqs[at];
+
+        at = req->next;
+        if (chan->base.now >= req->deadline)
+            nvme_qp_submit(&chan->qp, req, deadline_of(chan));
+        else
+            nvme_io_hold(chan, req, req->deadline);
     }
 }
 
@@ -427,7 +471,8 @@ static void work(struct nvme_chan *chan, unsigned max)
         send_held(chan);
     if (chan->pending.head != NULL)
         send_pending(chan);
-    if (chan->base.now >= chan->next_scan)
+    /* What has been completed is not late, only not looked at yet. */
+    if (chan->base.now >= chan->next_scan && nvme_cq_peek(&chan->qp.cq) == NULL)
         nvme_join_scan(chan);
     nvme_sq_ring(&chan->qp.sq);
 }

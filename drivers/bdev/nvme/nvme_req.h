@@ -41,6 +41,8 @@ struct nvme_req {
     int16_t bounce; /* the owner's: bounce buffer, or -1 */
     uint16_t next;  /* the owner's: list of held trackers */
     uint8_t kind;   /* the owner's */
+    uint8_t backs;  /* the owner's: times it was taken back by resets */
+    uint8_t lates;  /* the owner's: of these, after its time was over */
 } __attribute__((aligned(128)));
 _Static_assert(sizeof(struct nvme_req) == 128, "two cache lines");
 

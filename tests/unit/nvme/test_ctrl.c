@@ -317,7 +317,7 @@ static void test_events(void)
     struct rig r;
 
     rig_open(&r, 4096);
-    rig_sleep(&r, HG_MS(20));
+    rig_sleep(&r, HG_SEC(1)); /* health is asked for once a second at most */
     nvme_emu_smart(r.emu, 0x2, 81);
     rig_sleep(&r, HG_MS(20));
     hg_bdev_info(r.dev, &info);
@@ -328,7 +328,49 @@ static void test_events(void)
     CU_ASSERT(rig_io(&r, HG_BDEV_WRITE, 2 * RIG_SIZE - 4096, r.mem, 4096) == 0);
     CU_ASSERT(nvme_emu_ns_resize(r.emu, 1, 3 * RIG_SIZE) == 0);
     CU_ASSERT(hg_bdev_resize(r.dev) == 0 && r.dev->size == 3 * RIG_SIZE);
+    /* One that cannot be asked keeps the size it had. */
+    rig_fault(&r, "fail=identify:1:0/6");
+    CU_ASSERT(hg_bdev_resize(r.dev) == -EIO && r.dev->size == 3 * RIG_SIZE);
+    CU_ASSERT(hg_bdev_resize(r.dev) == 0);
     CU_ASSERT(rig_errors(&r, HG_BDEV_ERR_RESET) == 0);
+    rig_close(&r);
+}
+
+/* Shadow doorbells of a queue that is deleted are not touched before it is: a controller that polls them
+ * would take what is in its ring for new commands. */
+static void test_shadow_of_deleted_queue(void)
+{
+    struct nvme_emu_cfg cfg = config();
+    const volatile uint32_t *shadow;
+    uint32_t tail;
+    struct rig r;
+
+    cfg.dbbuf = true;
+    rig_init(&r, &cfg);
+    CU_ASSERT_FATAL(rig_start(&r) == 0 && rig_chan(&r, 8) == 0);
+    CU_ASSERT(rig_io(&r, HG_BDEV_WRITE, 0, r.mem, 4096) == 0);
+    shadow = nvme_chan_of(r.chans[0])->qp.sq.bell.shadow;
+    tail = *shadow;
+    CU_ASSERT(tail == 1);
+    hg_bdev_chan_close(r.chans[--r.n_chans]);
+    CU_ASSERT(*shadow == tail);
+    rig_close(&r);
+}
+
+/* Quirk: registers that lie for a while are left alone for it, whatever CAP.TO says. */
+static void test_delay_quirk(void)
+{
+    struct nvme_emu_cfg cfg = config();
+    struct rig r;
+    hg_ns start;
+
+    cfg.pci_vendor = 0x144d;
+    cfg.pci_device = 0xa821;
+    cfg.timeout = 1;
+    rig_init(&r, &cfg);
+    start = r.now;
+    CU_ASSERT_FATAL(rig_start(&r) == 0);
+    CU_ASSERT(r.now - start >= HG_MS(2300));
     rig_close(&r);
 }
 
@@ -353,6 +395,9 @@ int main(void)
     CU_add_test(suite, "resets that hang end, and so does the device", test_resets_that_hang);
     CU_add_test(suite, "a shutdown that hangs ends", test_shutdown_that_hangs);
     CU_add_test(suite, "events bring health and size up to date", test_events);
+    CU_add_test(suite, "the shadow doorbells of a queue stand until it is deleted",
+                test_shadow_of_deleted_queue);
+    CU_add_test(suite, "a controller whose registers lie is given time", test_delay_quirk);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();

@@ -110,7 +110,7 @@ static void test_in_the_midst(void)
 {
     static const char *const faults[] = {"lose=write:17",      "fatal=write:31",
                                          "cid-range=write:9",  "late=write:3-40:never",
-                                         "duplicate=write:20", "lose=write:5-60"};
+                                         "duplicate=write:20", "lose=write:5-30"};
 
     for (unsigned i = 0; i < HG_ARRAY_LEN(faults); i++) {
         struct rig r;
@@ -213,6 +213,95 @@ static void test_close_during_reset(void)
     }
 }
 
+/* What a command does again and again: it ends before the device does. The options are those of use. */
+static void test_one_bad_command(void)
+{
+    static const struct {
+        const char *fault;
+        bool never_aborts;
+        int status;
+    } bad[] = {
+        {"late=write:1-:never", true, -ETIMEDOUT},
+        {"lose=write:1-", false, -ETIMEDOUT},
+        {"fatal=write:1-", false, -EIO},
+    };
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(bad); i++) {
+        struct nvme_emu_cfg cfg = nvme_emu_cfg_default(RIG_SIZE, 4096);
+        struct hg_iov iov;
+        struct hg_bdev_io io = {.op = HG_BDEV_WRITE, .iovcnt = 1, .iov = &iov};
+        struct hg_bdev_io *ptr = &io;
+        struct nvme_host host;
+        struct rig r;
+
+        if (i == 2) { /* so slow that two minutes never see more than a few resets */
+            cfg.timeout = 120;
+            cfg.enable_ns = HG_SEC(45);
+        }
+        rig_init(&r, &cfg);
+        host = r.opts.host;
+        r.opts = nvme_opts_default();
+        r.opts.host = host;
+        CU_ASSERT_FATAL(rig_start(&r) == 0 && rig_chan(&r, 8) == 0);
+        nvme_emu_mood(r.emu, &(struct nvme_emu_mood){.never_aborts = bad[i].never_aborts});
+        rig_fault(&r, bad[i].fault);
+        iov = hg_iov_of(r.mem, 4096);
+        CU_ASSERT(hg_bdev_submit(r.chans[0], &ptr, 1, r.now) == 1);
+        for (hg_ns end = r.now + HG_SEC(900); r.now < end && r.chans[0]->in_flight != 0;) {
+            r.now += HG_US(490); /* long times pass here */
+            rig_turn(&r);
+            (void)hg_bdev_poll(r.chans[0], &ptr, 1, r.now);
+        }
+        CU_ASSERT_FATAL(r.chans[0]->in_flight == 0);
+        CU_ASSERT(io.status == bad[i].status);
+        if (io.status != bad[i].status)
+            printf("  %s: %d\n", bad[i].fault, io.status);
+        nvme_emu_fault_clear(r.emu);
+        CU_ASSERT(rig_state(&r) == HG_BDEV_OK || rig_state(&r) == HG_BDEV_RESETTING);
+        rig_close(&r);
+    }
+}
+
+static void test_stopped_process(void)
+{
+    struct hg_iov iov[64];
+    struct hg_bdev_io io[64];
+    struct hg_bdev_io *ptr[64];
+    unsigned back = 0;
+    struct rig r;
+
+    rig_open(&r, 4096);
+    for (unsigned i = 0; i < 32; i++) {
+        iov[i] = hg_iov_of(r.mem + i * 4096, 4096);
+        io[i] = (struct hg_bdev_io){
+            .op = HG_BDEV_WRITE, .iovcnt = 1, .iov = &iov[i], .offset = (uint64_t)i * 4096};
+        ptr[i] = &io[i];
+    }
+    CU_ASSERT(hg_bdev_submit(r.chans[0], ptr, 32, r.now) == 32);
+    r.now += HG_SEC(3600);
+    while (back < 32) {
+        rig_turn(&r);
+        back += hg_bdev_poll(r.chans[0], ptr, 4, r.now);
+    }
+    CU_ASSERT(rig_errors(&r, HG_BDEV_ERR_TIMEOUT) == 0 && rig_errors(&r, HG_BDEV_ERR_RESET) == 0);
+    rig_close(&r);
+}
+
+/* A refused queue that cannot be undone is undone by a reset. */
+static void test_undo_that_fails(void)
+{
+    struct rig r;
+
+    rig_open(&r, 4096);
+    rig_fault(&r, "fail=create-sq:1:1/1");
+    rig_fault(&r, "fail=delete-cq:1:1/1");
+    CU_ASSERT(rig_chan(&r, 8) == -EIO);
+    CU_ASSERT(rig_errors(&r, HG_BDEV_ERR_RESET) == 1);
+    CU_ASSERT(rig_chan(&r, 8) == 0);
+    CU_ASSERT(rig_io(&r, HG_BDEV_WRITE, 0, r.mem, 4096) == 0);
+    rig_close(&r);
+}
+
 static void test_bad_medium(void)
 {
     struct rig r;
@@ -244,6 +333,9 @@ int main(void)
     CU_add_test(suite, "a removal is noticed without requests", test_removed_while_idle);
     CU_add_test(suite, "channels that slept through resets come back", test_sleeping_channel);
     CU_add_test(suite, "a channel can be closed at any moment of a reset", test_close_during_reset);
+    CU_add_test(suite, "one command that always hangs or kills fails alone", test_one_bad_command);
+    CU_add_test(suite, "a process that was stopped finds nobody late", test_stopped_process);
+    CU_add_test(suite, "a queue that cannot be undone is undone by a reset", test_undo_that_fails);
     CU_add_test(suite, "a bad block fails its readers only, until it is written", test_bad_medium);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
