@@ -61,8 +61,13 @@ static bool ask(struct search *s, struct nvme_pci *pci, struct hg_bdev **out)
     struct hg_bdev_info info;
     struct hg_bdev *dev;
 
-    if (strcmp(pci->driver, NVME_VFIO_DRIVER) != 0 || nvme_share_claimed(pci->address))
+    if (strcmp(pci->driver, NVME_VFIO_DRIVER) != 0)
         return false;
+    if (nvme_share_claimed(pci->address)) {
+        hg_fail(&s->failed, -EBUSY, "this profile uses %s already, under another name",
+                pci->address);
+        return false;
+    }
     if (open_address(pci->address, s->name->nsid, &dev, &s->failed) != 0)
         return false;
     hg_bdev_info(dev, &info);
