@@ -187,6 +187,9 @@ static const struct option options[] = {
      "advice to sources when the pool is full"},
     {"store", "create", CHOICE, AT(create), "no", 0, 0,
      "no|auto: with auto a pool is made when every device is blank"},
+    {"store", "overwrite", TEXT, AT(overwrite), "", 0, 0,
+     "for a new pool: destroy what others have left on the devices; the word that the refusal "
+     "told"},
     {"store", "device-size", SIZE, AT(device_size), "0", 0, 64 * T,
      "with create=auto, files that do not exist are made with this size"},
     {"store", "stripe-unit", SIZE, AT(stripe_unit), "64K", 4 * K, M, "for a new pool"},

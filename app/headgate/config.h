@@ -89,6 +89,7 @@ struct config {
     /* [store] */
     char devices[HG_POOL_DEVICES_MAX][CFG_TEXT_MAX];
     char create[CFG_TEXT_MAX];
+    char overwrite[CFG_TEXT_MAX]; /* "": nothing is destroyed */
     uint64_t device_size, stripe_unit, chunk, depth, batch;
     hg_ns commit_delay;
     /* [test] */

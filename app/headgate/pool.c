@@ -6,11 +6,14 @@
  * is running here, and EAL would already have opened that node's tap interface too, and closed it
  * under its feet on the way out. NVMe controllers need EAL's memory; VFIO gives each to one process.
  */
+#include "foreign.h"
 #include "node.h"
+#include <headgate/codec.h>
 #include <headgate/log.h>
 #include <headgate/units.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -114,22 +117,85 @@ void pool_undo_controllers(struct node *node)
     close_devices(node, true);
 }
 
-int pool_start(struct node *node, struct hg_err *err)
+/* ---- a new pool ---- */
+
+/* What others have left on the devices of a pool to be. */
+struct finds {
+    char text[HG_POOL_DEVICES_MAX][FOREIGN_TEXT];
+    unsigned n, first; /* devices with something on them, and the first of them */
+    char token[9];     /* of all that was found */
+};
+
+static int find_all(const struct node *node, struct finds *finds, struct hg_err *err)
+{
+    uint32_t crc = 0;
+
+    for (unsigned i = node->n_devs; i-- > 0;) {
+        const char *name = node->devs[i]->name;
+        int rc = foreign_find(node->devs[i], finds->text[i], err);
+
+        if (rc < 0)
+            return rc;
+        crc = hg_crc32c_extend(crc, name, strlen(name) + 1);
+        crc = hg_crc32c_extend(crc, finds->text[i], strlen(finds->text[i]) + 1);
+        if (rc == 0)
+            continue;
+        finds->n++;
+        finds->first = i;
+    }
+    snprintf(finds->token, sizeof finds->token, "%08x", crc);
+    return 0;
+}
+
+/* Whoever wants what is there destroyed shows that he has read what it is; the same words do nothing
+ * once it is gone, so they may stay in a profile. */
+static int clear_all(const struct node *node, struct hg_err *err)
+{
+    struct finds finds = {.n = 0};
+    const char *wanted = node->cfg.overwrite;
+    int rc = find_all(node, &finds, err);
+
+    if (rc != 0 || finds.n == 0)
+        return rc;
+    if (strcmp(wanted, finds.token) != 0)
+        return hg_fail(
+            err, -EEXIST,
+            "device %.80s holds %s; a new pool would destroy it%s. Name another device, or "
+            "start once with --set store.overwrite=%s to destroy what is there",
+            node->devs[finds.first]->name, finds.text[finds.first],
+            finds.n > 1 ? ", and what is on other devices of this profile" : "", finds.token);
+    for (unsigned i = 0; i < node->n_devs && rc == 0; i++) {
+        if (finds.text[i][0] == '\0')
+            continue;
+        hg_log(HG_LOG_WARN, "node", "device %s held %s; it is overwritten as told",
+               node->devs[i]->name, finds.text[i]);
+        rc = foreign_wipe(node->devs[i], err);
+    }
+    return rc;
+}
+
+static int make_pool(struct node *node, struct hg_err *err)
 {
     const struct config *cfg = &node->cfg;
     struct hg_pool_geometry geometry = {(uint32_t)cfg->stripe_unit, (uint32_t)cfg->chunk};
-    bool blank = true;
+    int rc = clear_all(node, err);
+
+    if (rc == 0)
+        rc = hg_pool_format(node->devs, node->n_devs, &geometry, false, err);
+    if (rc == 0)
+        hg_log(HG_LOG_INFO, "node", "made a new pool of %u devices", node->n_devs);
+    return rc;
+}
+
+int pool_start(struct node *node, struct hg_err *err)
+{
+    bool blank = strcmp(node->cfg.create, "auto") == 0;
     int rc;
 
-    for (unsigned i = 0; i < node->n_devs; i++)
-        blank = blank && hg_pool_blank(node->devs[i]);
-    if (blank && strcmp(cfg->create, "auto") == 0) {
-        rc = hg_pool_format(node->devs, node->n_devs, &geometry, false, err);
-        if (rc != 0)
-            return rc;
-        hg_log(HG_LOG_INFO, "node", "made a new pool of %u devices", node->n_devs);
-    }
-    return hg_pool_open(node->devs, node->n_devs, &node->pool, err);
+    for (unsigned i = 0; i < node->n_devs && blank; i++)
+        blank = hg_pool_blank(node->devs[i]);
+    rc = blank ? make_pool(node, err) : 0;
+    return rc != 0 ? rc : hg_pool_open(node->devs, node->n_devs, &node->pool, err);
 }
 
 void pool_undo(struct node *node)
