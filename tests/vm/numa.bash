@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Inside a guest with two NUMA nodes, a CPU on each, and a NIC on node 1: nothing is prepared. What doctor
-# prints, run as printed, makes a node start, whose memory is on the nodes of its CPUs; it warns of
-# the port on the other node, and does not where there is none. A drive in use is in no command.
+# Inside a guest with two NUMA nodes, a CPU on each, and a NIC and an NVMe controller on node 1: nothing is
+# prepared. What doctor prints, run as printed, makes a node start, whose memory is on the nodes of its CPUs; it
+# warns of the port and the device on the other node, and does not where there is none. A drive in
+# use is in no command.
 . "$(dirname "$0")/inside.bash"
 
 node_prepare alpha
 trap hg_end EXIT
-VM_VF=$(basename "$(dirname "$(grep -lx 1 $VM_PCI/*/numa_node | xargs dirname | xargs -I{} grep -l 0x0200 {}/class)")")
-[ -d "$VM_PCI/$VM_VF" ] || hg_die "no NIC on node 1"
+
+# on_node1 CLASS: the address of the device there whose class begins so.
+on_node1() {
+    local dev
+    for dev in "$VM_PCI"/*; do
+        [ "$(cat "$dev/numa_node")" -ne 1 ] || [[ $(cat "$dev/class") != "$1"* ]] || basename "$dev"
+    done
+}
+VM_VF=$(on_node1 0x0200)
+FAR_NVME=$(on_node1 0x010802)
+[ -d "$VM_PCI/$VM_VF" ] && [ -d "$VM_PCI/$FAR_NVME" ] || hg_die "node 1 has no NIC or no NVMe controller"
 umount /dev/hugepages
 
 # numa_profile CPU: the shard's.
 numa_profile() {
-    vm_profile "$HG_DIR/pool/dev0" "$HG_DIR/pool/dev1" | sed "s/^shards = .*/shards = $1/" >"$HG_DIR/node.ini"
+    vm_profile "$HG_DIR/pool/dev0" "nvme:$FAR_NVME" | sed "s/^shards = .*/shards = $1/" >"$HG_DIR/node.ini"
     printf 'create = auto\ndevice-size = 128M\n' >>"$HG_DIR/node.ini"
 }
 
@@ -67,8 +77,15 @@ mended --config "$HG_DIR/node.ini"
 grep -q "port $VM_VF is on NUMA node 1, but shard 0 (CPU 0) is on node 0 (distance 21" "$HG_DIR/said"
 vm_node
 grep "port $VM_VF is on NUMA node 1, but shard 0 (CPU 0) is on node 0" "$HG_DIR/run/headgate.err"
+grep "device $FAR_NVME is on NUMA node 1, but shard 0 (CPU 0) is on node 0" "$HG_DIR/run/headgate.err"
+"$HG_CTL" --json devices | python3 -c '
+import json, sys
+d = {d["kind"]: d for d in json.load(sys.stdin)["devices"]}["nvme"]
+print("device", d["model"], d["serial"], d["numa_node"], d["health"]["temperature"])
+assert (d["serial"], d["numa_node"], d["state"], d["block"]) == ("hg10", 1, "ok", 512), d
+assert d["latency"]["other"]["count"] > 0 and d["depth"] > 0 and d["health"]["warnings"] == [], d'
 vm_step "pages: $(pages 0) on node 0, $(pages 1) on node 1"
-[ "$(pages 0)" -gt $((10 * $(pages 1))) ]
+[ "$(pages 0)" -gt $((4 * $(pages 1))) ]
 hg_daemon_stop 60
 
 vm_step "a shard beside it"

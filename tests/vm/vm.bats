@@ -49,15 +49,19 @@ in_guest() {
 
 @test "doctor's commands, run as printed, make a node start, with its memory on the nodes of its CPUs" {
     local word words=()
+    truncate -s 256M "$BATS_TEST_TMPDIR/disk.img"
     for word in -object memory-backend-ram,id=m0,size=1280M -object memory-backend-ram,id=m1,size=1280M \
         -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1 \
         -numa dist,src=0,dst=1,val=21 -numa dist,src=1,dst=0,val=21 \
         -device pxb-pcie,id=pxb1,bus_nr=128,bus=pcie.0,numa_node=1 \
         -device pcie-root-port,id=slot9,bus=pxb1,chassis=9,slot=9 \
-        -netdev user,id=u9,restrict=on -device igb,bus=slot9,netdev=u9; do
+        -netdev user,id=u9,restrict=on -device igb,bus=slot9,netdev=u9 \
+        -device pcie-root-port,id=slot10,bus=pxb1,chassis=10,slot=10 \
+        -drive "file=$BATS_TEST_TMPDIR/disk.img,if=none,id=d10,format=raw" \
+        -device nvme,serial=hg10,drive=d10,bus=slot10; do
         words+=("--qemu=$word")
     done
-    in_guest 300 "${words[@]}" bash tests/vm/numa.bash
+    in_guest 400 "${words[@]}" bash tests/vm/numa.bash
 }
 
 @test "the guest's NVMe controllers: both formats, a virtual function, medium errors, removal" {
