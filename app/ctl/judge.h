@@ -20,6 +20,8 @@ struct want_dev {
     char addr[PCI_ADDR]; /* "": the profile names a serial number that no kernel device has */
     char by[320];        /* "[store] device0 = ..."; "": nobody named it, it is on the bus */
     bool nic;            /* a port; else a device of the pool */
+    bool bare;           /* of the pool, without "nvme:": the daemon takes it for a file's name */
+    bool both;           /* named by a block device of the kernel as well */
     bool kernel; /* through the kernel's driver (a path of the pool below /dev), not by VFIO */
 };
 

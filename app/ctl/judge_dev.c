@@ -171,6 +171,26 @@ static void judge_serial(const struct machine *m, const struct want_dev *want, s
         find(v, LEVEL_MISSING, "device", "%s: no NVMe controller has this serial number", want->by);
 }
 
+/* Whether what the operator wrote can be meant. */
+static bool is_sound(const struct pci_dev *d, const struct want_dev *want, struct verdict *v)
+{
+    if (want->bare)
+        find(v, LEVEL_MISSING, "profile",
+             "%s: the daemon takes this for the name of a file; write nvme:%s", want->by, d->addr);
+    else if (want->both)
+        find(v, LEVEL_MISSING, "profile",
+             "%s: another device of the pool is the same controller by the kernel's driver, and "
+             "only "
+             "one driver can have it",
+             want->by);
+    else if (want->by[0] != '\0' && !(want->nic ? pci_is_nic(d) : pci_is_nvme(d)))
+        find(v, LEVEL_MISSING, "profile", "%s: that is no %s (its class is %06x)", want->by,
+             want->nic ? "NIC" : "NVMe controller", d->class);
+    else
+        return true;
+    return false;
+}
+
 static void judge_device(const struct machine *m, const struct wants *w,
                          const struct want_dev *want, struct verdict *v)
 {
@@ -192,6 +212,8 @@ static void judge_device(const struct machine *m, const struct wants *w,
         mend(f, "echo 1 > /sys/bus/pci/rescan");
         return;
     }
+    if (!is_sound(d, want, v))
+        return;
     if (want->kernel) {
         judge_kernel_path(d, want, v);
         return;

@@ -8,7 +8,7 @@
 
 #include "sysfs.h"
 
-#define PCI_ADDR 16       /* "0000:03:00.0" and NUL; VMD's domains have eight digits at most */
+#define PCI_ADDR 20       /* "0000:03:00.0" and NUL; domains of VMD have more digits */
 #define MACHINE_DEVS 1024 /* PCI devices */
 #define MACHINE_NODES 64  /* NUMA nodes, by number */
 #define MACHINE_PAGES 4   /* sizes of huge pages */

@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "netcfg.h"
 #include <errno.h>
+#include <headgate/bdev.h>
 #include <headgate/units.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +15,17 @@
 
 _Static_assert(MACHINE_NODES == MEMORY_NODES && PCI_ADDR == MEMORY_PCI_ADDR, "handed over");
 
+/* A controller with several namespaces is wanted once. NULL: there is no room. */
 static struct want_dev *add(struct wants *w, const char *addr)
 {
     struct want_dev *d = &w->devs[w->n_devs];
 
+    for (unsigned i = 0; i < w->n_devs && addr[0] != '\0'; i++)
+        if (strcmp(w->devs[i].addr, addr) == 0)
+            return &w->devs[i];
     if (w->n_devs == WANTS_DEVS)
         return NULL;
     w->n_devs++;
-    *d = (struct want_dev){.kernel = false};
     snprintf(d->addr, sizeof d->addr, "%s", addr);
     return d;
 }
@@ -82,14 +86,15 @@ static bool find_serial(const struct machine *m, const char *text, char addr[PCI
     return true;
 }
 
-/* Whether it is a path like /dev/nvme0n1, or of a partition; the controller's address, "" when the kernel has no
+/* Whether it is a path like /dev/nvme0n1 or /dev/ng0n1, or of a partition; the controller's address, "" when the kernel has no
  * such device. */
 static bool find_block(const struct machine *m, const char *path, char addr[PCI_ADDR])
 {
     unsigned head, ns;
     char block[32];
 
-    if (sscanf(path, "/dev/nvme%un%u", &head, &ns) != 2)
+    if (sscanf(path, "/dev/nvme%un%u", &head, &ns) != 2 &&
+        sscanf(path, "/dev/ng%un%u", &head, &ns) != 2)
         return false;
     addr[0] = '\0';
     snprintf(block, sizeof block, "nvme%un%u", head, ns);
@@ -102,8 +107,8 @@ static bool find_block(const struct machine *m, const char *path, char addr[PCI_
 static void add_store(const struct machine *m, const char *text, const char *by, struct wants *w)
 {
     char addr[PCI_ADDR];
+    bool kernel = find_block(m, text, addr), known;
     struct want_dev *d;
-    bool kernel = find_block(m, text, addr);
 
     if (!kernel && (text[0] == '/' || strncmp(text, "mem:", 4) == 0))
         return; /* a file, another block device, memory: nothing of ours to prepare */
@@ -112,8 +117,12 @@ static void add_store(const struct machine *m, const char *text, const char *by,
     d = add(w, addr);
     if (d == NULL)
         return;
+    known = d->by[0] != '\0';
+    d->both = known && d->kernel != kernel;
     d->kernel = kernel;
-    snprintf(d->by, sizeof d->by, "%s = %s", by, text);
+    d->bare = !kernel && strncmp(text, "nvme:", 5) != 0;
+    if (!known)
+        snprintf(d->by, sizeof d->by, "%s = %s", by, text);
 }
 
 int wants_named(const struct machine *m, const char *name, struct wants *w, struct hg_err *err)
@@ -131,6 +140,8 @@ int wants_named(const struct machine *m, const char *name, struct wants *w, stru
         return hg_fail(err, -ENODEV, "%s: the kernel's NVMe driver has no such device", name);
     if (d == NULL)
         return hg_fail(err, -EINVAL, "more than %d devices", WANTS_DEVS);
+    if (dev != NULL && !pci_is_nic(dev) && !pci_is_nvme(dev))
+        return hg_fail(err, -EINVAL, "%s: neither a NIC nor an NVMe controller", name);
     d->nic = dev != NULL && pci_is_nic(dev);
     snprintf(d->by, sizeof d->by, "%s", name);
     preset_memory(m, w);
@@ -191,6 +202,10 @@ int wants_profile(const struct machine *m, const char *file, struct wants *w, st
         snprintf(d->by, sizeof d->by, "[%s] device = %s", netcfg_section(i), cfg.ports[i].device);
     }
     for (unsigned i = 0; i < config_devices(&cfg); i++) {
+        char ctrl[HG_BDEV_NVME_NAME];
+
+        if (hg_bdev_nvme_name(cfg.devices[i], ctrl, err) < 0)
+            return -EINVAL;
         snprintf(by, sizeof by, "[store] device%u", i);
         add_store(m, cfg.devices[i], by, w);
     }

@@ -60,14 +60,14 @@ bool memory_pci_address(const char *text, char addr[MEMORY_PCI_ADDR])
 
     if (strncmp(text, "nvme:", 5) == 0)
         text += 5;
-    if (sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) != 4 || end == 0) {
+    if (sscanf(text, "%8x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) != 4 || end == 0) {
         domain = 0;
         if (sscanf(text, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) != 3 || end == 0)
             return false;
     }
     if (text[end] != '\0' && text[end] != '/' && text[end] != ',')
         return false;
-    snprintf(addr, MEMORY_PCI_ADDR, "%04x:%02x:%02x.%x", domain & 0xffff, bus & 0xff, slot & 0xff,
+    snprintf(addr, MEMORY_PCI_ADDR, "%04x:%02x:%02x.%x", domain, bus & 0xff, slot & 0xff,
              function & 0xf);
     return true;
 }
@@ -120,7 +120,7 @@ bool memory_by_node(const struct config *cfg, const struct memory_where *where,
     for (unsigned i = 0; i < netcfg_ports(cfg); i++)
         add_device(where, cfg->ports[i].device, bytes);
     for (unsigned i = 0; i < config_devices(cfg); i++)
-        if (cfg->devices[i][0] != '/')
+        if (strncmp(cfg->devices[i], "nvme:", 5) == 0)
             add_device(where, cfg->devices[i], bytes);
     return true;
 }

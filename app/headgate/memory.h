@@ -14,7 +14,7 @@ unsigned memory_shards(const struct config *cfg);
 uint64_t memory_total(const struct config *cfg);
 
 #define MEMORY_NODES 64    /* NUMA nodes, by number */
-#define MEMORY_PCI_ADDR 16 /* "0000:03:00.0" and NUL */
+#define MEMORY_PCI_ADDR 20 /* "0000:03:00.0" and NUL; domains of VMD have more digits */
 
 /* The NUMA node of things; -1: not told. */
 struct memory_where {

@@ -129,6 +129,7 @@ static void test_not_wanted(void)
     again(&e);
     CU_ASSERT_EQUAL(verdict_count(&e.v, LEVEL_MISSING), 0);
     e.w.n_devs = 1;
+    e.w.devs[0].nic = true;
     e.m.devs[0] = (struct pci_dev){.addr = "0000:01:00.0",
                                    .class = PCI_CLASS_ETHERNET << 8,
                                    .vendor = 0x15b3,

@@ -50,9 +50,9 @@ static void test_devices(void)
 
 static void test_ways_to_name(void)
 {
-    static const char *const good[] = {"04:00.0",           "0000:04:00.0",
-                                       "nvme:0000:04:00.0", "nvme:0000:04:00.0/ns=2",
-                                       "nvme:serial=SN1",   "nvme:serial=SN1/ns=2"};
+    static const char *const good[] = {"nvme:04:00.0", "nvme:0000:04:00.0",
+                                       "nvme:0000:04:00.0/ns=2", "nvme:serial=SN1",
+                                       "nvme:serial=SN1/ns=2"};
     char lines[256];
 
     exam_begin(&e);
@@ -64,6 +64,44 @@ static void test_ways_to_name(void)
         CU_ASSERT_STRING_EQUAL(e.w.devs[0].addr, "0000:04:00.0");
         CU_ASSERT(!e.w.devs[0].kernel);
     }
+    exam_end(&e);
+}
+
+/* Two namespaces of one controller are one device to prepare, and its commands are there once. */
+static void test_two_namespaces(void)
+{
+    char *all;
+
+    exam_begin(&e);
+    machine_half(&e.t);
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = nvme:04:00.0/ns=1\n"
+                               "device1 = nvme:serial=SN1/ns=2\n"),
+                    0);
+    CU_ASSERT_EQUAL(e.w.n_devs, 1);
+    all = exam_commands(&e);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(strstr(all, "driver_override"));
+    CU_ASSERT_PTR_NULL(strstr(strstr(all, "driver_override") + 1, "driver_override"));
+    free(all);
+    exam_end(&e);
+}
+
+static void test_not_meant(void)
+{
+    exam_begin(&e);
+    machine_half(&e.t);
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = 0000:04:00.0\n"), 0);
+    exam_says(&e, "0000:04:00.0", "profile", LEVEL_MISSING, "write nvme:0000:04:00.0");
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = nvme:03:00.0\n"), 0);
+    exam_says(&e, "0000:03:00.0", "profile", LEVEL_MISSING,
+              "no NVMe controller (its class is 0200");
+    CU_ASSERT_EQUAL(by_profile("[eal]\npci = yes\n[port]\ndevice = 04:00.0\n"), 0);
+    exam_says(&e, "0000:04:00.0", "profile", LEVEL_MISSING, "no NIC (its class is 010802)");
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/nvme0n1\ndevice1 = nvme:04:00.0/ns=2\n"),
+                    0);
+    exam_says(&e, "0000:04:00.0", "profile", LEVEL_MISSING, "the same controller");
+    exam_spares(&e, "0000:04:00.0/driver");
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = nvme:four\n"), -EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "nvme:0000:"));
     exam_end(&e);
 }
 
@@ -95,6 +133,8 @@ static void test_kernel_path(void)
     CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/nvme0n1\n"), 0);
     CU_ASSERT_EQUAL(verdict_count(&e.v, LEVEL_MISSING), 0);
     exam_says(&e, "0000:04:00.0", "driver", LEVEL_NOTE, "write nvme:0000:04:00.0");
+    CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/ng0n1\n"), 0);
+    exam_says(&e, "0000:04:00.0", "driver", LEVEL_NOTE, "through the kernel");
     tree_file(&e.t, "29 1 259:0 / /a rw - ext4 /dev/x rw", "/proc/self/mountinfo");
     CU_ASSERT_EQUAL(by_profile("[store]\ndevice0 = /dev/nvme0n1\n"), 0);
     exam_says(&e, "0000:04:00.0", "driver", LEVEL_MISSING, "mounted at /a");
@@ -140,6 +180,8 @@ int main(void)
     suite = CU_add_suite("doctor_profile", NULL, NULL);
     CU_add_test(suite, "ports, devices of the pool, CPUs and memory", test_devices);
     CU_add_test(suite, "a device by address or serial number", test_ways_to_name);
+    CU_add_test(suite, "two namespaces are one device to prepare", test_two_namespaces);
+    CU_add_test(suite, "what cannot be meant is said, and nothing is taken for it", test_not_meant);
     CU_add_test(suite, "a device that is not there", test_not_there);
     CU_add_test(suite, "a pool on the kernel's device", test_kernel_path);
     CU_add_test(suite, "what the profile itself lacks", test_profile_itself);
