@@ -11,8 +11,13 @@
 #define SHARD_SLACK (UINT64_C(32) << 20) /* rings and drivers */
 #define TEST_MBUFS (UINT64_C(8) << 10)
 #define NODE (UINT64_C(96) << 20) /* EAL's own, and control's: on the node of its CPU */
-#define RINGS                                                                                      \
-    (UINT64_C(16) << 20) /* of a device, on its node; also for the pages they are rounded up to */
+
+/* Beside devices, on their nodes: a port's rings, with what pages are rounded up to; of an NVMe controller
+ * what it has at all, and for each shard its rings, bounce buffers and a page of addresses for each request. */
+#define PORT_RINGS (UINT64_C(16) << 20)
+#define NVME_SELF (UINT64_C(4) << 20)
+#define NVME_CHANNEL (UINT64_C(2) << 20)
+#define NVME_REQUEST 4096u
 
 static uint64_t port_bytes(const struct config *cfg, const struct config_port *p)
 {
@@ -44,11 +49,27 @@ unsigned memory_shards(const struct config *cfg)
     return n;
 }
 
+/* Of device i of the pool, for all shards. */
+static uint64_t device_bytes(const struct config *cfg, unsigned i)
+{
+    if (strncmp(cfg->devices[i], "nvme:", 5) != 0)
+        return 0;
+    return NVME_SELF + memory_shards(cfg) * (NVME_CHANNEL + cfg->depth * NVME_REQUEST);
+}
+
+/* Without what is beside devices. */
+static uint64_t own_bytes(const struct config *cfg)
+{
+    return cfg->memory != 0 ? cfg->memory : memory_shards(cfg) * memory_shard(cfg) + NODE;
+}
+
 uint64_t memory_total(const struct config *cfg)
 {
-    if (cfg->memory != 0)
-        return cfg->memory;
-    return memory_shards(cfg) * memory_shard(cfg) + NODE;
+    uint64_t bytes = own_bytes(cfg);
+
+    for (unsigned i = 0; cfg->memory == 0 && i < config_devices(cfg); i++)
+        bytes += device_bytes(cfg, i);
+    return bytes;
 }
 
 /* ---- by node ---- */
@@ -81,23 +102,20 @@ static int node_of_cpu(const struct memory_where *where, const char *text)
                : where->cpu(where->arg, (unsigned)cpu);
 }
 
-static void add_device(const struct memory_where *where, const char *text,
-                       uint64_t bytes[MEMORY_NODES])
+/* On the node of the device that `text` names, else on `other`. */
+static void add_device(const struct memory_where *where, const char *text, uint64_t device,
+                       uint64_t bytes[MEMORY_NODES], int other)
 {
     char addr[MEMORY_PCI_ADDR];
-    int node;
+    int node = memory_pci_address(text, addr) ? where->device(where->arg, addr) : -1;
 
-    if (!memory_pci_address(text, addr))
-        return;
-    node = where->device(where->arg, addr);
-    if (node >= 0 && node < MEMORY_NODES)
-        bytes[node] += RINGS;
+    bytes[node >= 0 && node < MEMORY_NODES ? node : other] += device;
 }
 
 bool memory_by_node(const struct config *cfg, const struct memory_where *where,
                     uint64_t bytes[MEMORY_NODES])
 {
-    uint64_t total = memory_total(cfg), own = total / 4 < NODE ? total / 4 : NODE;
+    uint64_t total = own_bytes(cfg), own = total / 4 < NODE ? total / 4 : NODE;
     int control = node_of_cpu(where, cfg->control_cpu);
     bool known = cfg->pin && control >= 0 && control < MEMORY_NODES;
     char list[CFG_TEXT_MAX], *rest = list, *item;
@@ -113,14 +131,14 @@ bool memory_by_node(const struct config *cfg, const struct memory_where *where,
     }
     if (!known) {
         memset(bytes, 0, MEMORY_NODES * sizeof bytes[0]);
-        bytes[0] = total;
+        bytes[0] = memory_total(cfg);
         return false;
     }
     bytes[control] += own;
     for (unsigned i = 0; i < netcfg_ports(cfg); i++)
-        add_device(where, cfg->ports[i].device, bytes);
+        if (cfg->ports[i].device[0] != '\0')
+            add_device(where, cfg->ports[i].device, PORT_RINGS, bytes, control);
     for (unsigned i = 0; i < config_devices(cfg); i++)
-        if (strncmp(cfg->devices[i], "nvme:", 5) == 0)
-            add_device(where, cfg->devices[i], bytes);
+        add_device(where, cfg->devices[i], device_bytes(cfg, i), bytes, control);
     return true;
 }

@@ -23,9 +23,9 @@ struct memory_where {
     void *arg;
 };
 
-/* Bytes on each node: of shards on their CPU's, of EAL and control on theirs, of a device's rings on the device's.
- * Without [cpu] pin, or when a CPU's node is not told, all is on the first node, and false is returned: it is
- * anywhere. */
+/* Bytes on each node: of shards on their CPU's, of EAL and control on theirs, of a device's rings on the device's
+ * (on control's where it is not told), which [eal] memory does not count. Without [cpu] pin, or when a CPU's node
+ * is not told, all is on the first node, and false is returned: it is anywhere. */
 bool memory_by_node(const struct config *cfg, const struct memory_where *where,
                     uint64_t bytes[MEMORY_NODES]);
 

@@ -55,9 +55,18 @@ static void test_devices(void)
     set("port.device=83:00.0");
     set("store.device1=nvme:0000:03:00.0/ns=2");
     CU_ASSERT(by_node());
-    CU_ASSERT_EQUAL(bytes[0], memory_shard(&cfg) + 16 * MIB);
+    CU_ASSERT_EQUAL(bytes[0], memory_shard(&cfg) + 6 * MIB + 128 * 4096);
     CU_ASSERT_EQUAL(bytes[1], 96 * MIB);
     CU_ASSERT_EQUAL(bytes[2], 16 * MIB);
+    CU_ASSERT_EQUAL(memory_total(&cfg), memory_shard(&cfg) + 102 * MIB + 128 * 4096);
+    set("cpu.shards=1,2,3");
+    CU_ASSERT(by_node());
+    CU_ASSERT_EQUAL(bytes[0], 3 * (memory_shard(&cfg) + 2 * MIB + 128 * 4096) + 4 * MIB);
+    set("store.device0=nvme:serial=S1"); /* of no known node: beside control */
+    CU_ASSERT(by_node());
+    CU_ASSERT_EQUAL(bytes[1], 96 * MIB + 3 * (2 * MIB + 128 * 4096) + 4 * MIB);
+    set("eal.memory=1G");
+    CU_ASSERT_EQUAL(memory_total(&cfg), 1024 * MIB);
 }
 
 static void test_anywhere(void)
