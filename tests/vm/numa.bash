@@ -69,7 +69,7 @@ ip link set "$(vm_interface "$VM_VF")" up
 ip route add default dev "$(vm_interface "$VM_VF")"
 doctor 1 "$VM_VF" --commands
 hg_refute grep -q unbind "$HG_DIR/said"
-ip route del default
+ip link set "$(vm_interface "$VM_VF")" down # with it goes the IPv6 route that QEMU may have announced
 
 vm_step "a shard on the other node than the NIC"
 numa_profile 0
