@@ -100,7 +100,7 @@ void mend_cmdline(const struct machine *m, struct finding *f, const char *words)
 
 static void judge_iommu(const struct machine *m, struct verdict *v)
 {
-    const char *words = m->intel ? "intel_iommu=on iommu=pt" : "iommu=pt";
+    const char *words = m->intel ? "intel_iommu=on iommu=pt" : "amd_iommu=on iommu=pt";
     struct finding *f;
 
     if (m->noiommu)
@@ -115,6 +115,17 @@ static void judge_iommu(const struct machine *m, struct verdict *v)
              "there is no IOMMU: the firmware offers none (ACPI has no %s table). Switch on %s in "
              "the firmware's set-up; a virtual machine must be given one",
              m->intel ? "DMAR" : "IVRS", m->intel ? "VT-d" : "AMD-Vi (IOMMU)");
+        return;
+    }
+    if (m->iommu_off[0] != '\0') {
+        f = find(v, LEVEL_MISSING, "iommu",
+                 "the IOMMU is off because the kernel's command line says %s: take that out and "
+                 "restart the machine",
+                 m->iommu_off);
+        if (m->grub) {
+            mend(f, "sed -i 's/\\b%s\\b//' /etc/default/grub", m->iommu_off);
+            mend(f, "update-grub");
+        }
         return;
     }
     f = find(v, LEVEL_MISSING, "iommu",

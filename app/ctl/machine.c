@@ -177,6 +177,34 @@ static bool module_listed(const char *root, const char *kernel)
     return listed;
 }
 
+/* With the line that commands edit, as Debian's update-grub reads it. */
+static bool has_grub(const char *root)
+{
+    static const char line[] = "GRUB_CMDLINE_LINUX=\"";
+    char *text = sys_text(root, "/etc/default/grub"), *at = text;
+    bool found = false;
+
+    while (!found && at != NULL && (at = strstr(at, line)) != NULL) {
+        found = at == text || at[-1] == '\n';
+        at++;
+    }
+    free(text);
+    return found && sys_exists(root, "/usr/sbin/update-grub");
+}
+
+/* The last one on the command line counts, as it does for the kernel. */
+static void read_iommu_off(const char *root, struct machine *m)
+{
+    static const char *const off[] = {"iommu=off", "intel_iommu=off", "amd_iommu=off"};
+    char line[4096], *rest = line, *word;
+
+    sys_line(root, line, sizeof line, "/proc/cmdline");
+    while ((word = strsep(&rest, " ")) != NULL)
+        for (unsigned i = 0; i < sizeof off / sizeof off[0]; i++)
+            if (strcmp(word, off[i]) == 0)
+                strcpy(m->iommu_off, off[i]);
+}
+
 static void read_vfio(const char *root, struct machine *m)
 {
     char line[256], names[1][SYS_NAME], *cpuinfo = sys_text(root, "/proc/cpuinfo");
@@ -192,7 +220,8 @@ static void read_vfio(const char *root, struct machine *m)
     m->iommu_firmware = sys_exists(root, "/sys/firmware/acpi/tables/DMAR") ||
                         sys_exists(root, "/sys/firmware/acpi/tables/IVRS");
     m->intel = cpuinfo != NULL && strstr(cpuinfo, "GenuineIntel") != NULL;
-    m->grub = sys_exists(root, "/etc/default/grub");
+    m->grub = has_grub(root);
+    read_iommu_off(root, m);
     free(cpuinfo);
 }
 

@@ -63,8 +63,9 @@ struct machine {
     bool iommu;                /* there are groups */
     bool iommu_firmware;       /* ACPI has a DMAR or IVRS table */
     bool intel;                /* processor, for the kernel's command line */
-    bool grub;                 /* /etc/default/grub is there */
-    char kernel[80];           /* release */
+    bool grub;                 /* update-grub is there, and /etc/default/grub as it edits it */
+    char iommu_off[24]; /* word of the kernel's command line that switches it off, "": none */
+    char kernel[80];    /* release */
     /* limits of this process */
     uint64_t memlock; /* bytes, UINT64_MAX: none */
     bool ipc_lock;    /* CAP_IPC_LOCK: memlock does not count */

@@ -26,7 +26,8 @@ void machine_laptop(struct tree *t)
     tree_file(t, "Node 0 MemTotal:        4194304 kB", "/sys/devices/system/node/node0/meminfo");
     tree_file(t, "", "/sys/firmware/acpi/tables/DMAR");
     tree_file(t, "kernel/drivers/vfio/pci/vfio-pci.ko: x", "/lib/modules/6.1.0-test/modules.dep");
-    tree_file(t, "GRUB_CMDLINE_LINUX=\"\"", "/etc/default/grub");
+    tree_file(t, "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX=\"\"", "/etc/default/grub");
+    tree_file(t, "", "/usr/sbin/update-grub");
     tree_pci(t, &(struct tree_dev){"0000:00:1f.6", "e1000e", NIC, INTEL, -1, -1});
     tree_net(t, "0000:00:1f.6", "eth0");
     tree_pci(t, &(struct tree_dev){"0000:01:00.0", "nvme", NVME, 0x144d, -1, -1});

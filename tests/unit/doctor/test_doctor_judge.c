@@ -110,7 +110,7 @@ static void test_vfio(void)
     CU_ASSERT_EQUAL(exam_find(&e, "0000:01:00.0", "driver")->n_commands, 0);
     e.m.iommu_firmware = true;
     again(&e);
-    exam_says(&e, NULL, "iommu", LEVEL_MISSING, "\"iommu=pt\"");
+    exam_says(&e, NULL, "iommu", LEVEL_MISSING, "\"amd_iommu=on iommu=pt\"");
     e.m.noiommu = true;
     again(&e);
     exam_says(&e, NULL, "noiommu", LEVEL_NOTE, "unsafe");

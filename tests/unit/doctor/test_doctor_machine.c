@@ -3,6 +3,7 @@
 #include "tree.h"
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,38 @@ static void test_laptop(void)
     exam_says(&e, "0000:00:1f.6", "driver", LEVEL_MISSING, "Use another NIC");
     exam_spares(&e, "0000:00:1f.6");
     exam_spares(&e, "0000:01:00.0");
+    exam_end(&e);
+}
+
+/* Each command that edits GRUB's file does what it says there, and is given only where it does. */
+static void test_grub(void)
+{
+    struct exam e;
+    char command[512], line[128];
+
+    exam_begin(&e);
+    machine_laptop(&e.t);
+    tree_file(&e.t, "quiet intel_iommu=off splash", "/proc/cmdline");
+    tree_file(&e.t, "GRUB_CMDLINE_LINUX=\"quiet intel_iommu=off splash\"", "/etc/default/grub");
+    exam_judge(&e, NULL);
+    exam_says(&e, NULL, "iommu", LEVEL_MISSING, "command line says intel_iommu=off");
+    snprintf(command, sizeof command, "cd %s/etc/default && %.200s", e.t.root,
+             exam_find(&e, NULL, "iommu")->commands[0]);
+    strcpy(strstr(command, "/etc/default/grub"), "grub");
+    CU_ASSERT_EQUAL(system(command), 0);
+    CU_ASSERT_FATAL(sys_line(e.t.root, line, sizeof line, "/etc/default/grub"));
+    CU_ASSERT_STRING_EQUAL(line, "GRUB_CMDLINE_LINUX=\"quiet  splash\"");
+    tree_file(&e.t, "quiet splash", "/proc/cmdline");
+    exam_judge(&e, NULL);
+    snprintf(command, sizeof command, "cd %s/etc/default && %.200s", e.t.root,
+             exam_find(&e, NULL, "iommu")->commands[0]);
+    strcpy(strstr(command, "/etc/default/grub"), "grub");
+    CU_ASSERT_EQUAL(system(command), 0);
+    sys_line(e.t.root, line, sizeof line, "/etc/default/grub");
+    CU_ASSERT_STRING_EQUAL(line, "GRUB_CMDLINE_LINUX=\"intel_iommu=on iommu=pt quiet  splash\"");
+    tree_file(&e.t, "GRUB_CMDLINE_LINUX='quiet'", "/etc/default/grub");
+    exam_judge(&e, NULL);
+    CU_ASSERT_EQUAL(exam_find(&e, NULL, "iommu")->n_commands, 0);
     exam_end(&e);
 }
 
@@ -269,6 +302,7 @@ int main(void)
         return 1;
     suite = CU_add_suite("doctor_machine", NULL, NULL);
     CU_add_test(suite, "a laptop keeps its disk and its network", test_laptop);
+    CU_add_test(suite, "the kernel's command line by GRUB", test_grub);
     CU_add_test(suite, "a half-made server gets the commands that are left, in order", test_half);
     CU_add_test(suite, "who shares an IOMMU group is told", test_shared);
     CU_add_test(suite, "a function with virtual functions is left alone", test_vf);
