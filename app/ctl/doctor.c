@@ -82,7 +82,7 @@ static void print_text(const struct doctor *d)
         print_device(&d->m, addr);
         print_about(d, addr);
     }
-    if (!d->m.root)
+    if (d->m.uid != 0)
         puts("\nnote: not run as root: who uses a device could not be seen in full.");
     if (missing == 0)
         printf("\nNothing is missing%s.\n", advice != 0 ? "; see the advice above" : "");

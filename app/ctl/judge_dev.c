@@ -63,6 +63,27 @@ static void judge_unbound(const struct machine *m, const struct pci_dev *d, stru
         mend_bind(f, d);
 }
 
+/* VFIO has it: may we have it from VFIO? Without an IOMMU the file has another name, and root only. */
+static void judge_bound(const struct machine *m, const struct pci_dev *d, struct verdict *v)
+{
+    struct finding *f;
+
+    if (d->group < 0 || d->vfio_open) {
+        find(v, LEVEL_FINE, "driver", "driver " VFIO "%s%s", d->use[0] != '\0' ? "; " : "", d->use);
+        return;
+    }
+    if (!d->vfio_file) {
+        find(v, LEVEL_MISSING, "driver",
+             "driver " VFIO ", but there is no /dev/vfio/%d: a container has to be given it and "
+             "/dev/vfio/vfio",
+             d->group);
+        return;
+    }
+    f = find(v, LEVEL_MISSING, "driver", "driver " VFIO ", but user %u may not open /dev/vfio/%d",
+             m->uid, d->group);
+    mend(f, "chown %u /dev/vfio/%d", m->uid, d->group);
+}
+
 static void judge_driver(const struct machine *m, const struct pci_dev *d,
                          const struct want_dev *want, struct verdict *v)
 {
@@ -71,7 +92,7 @@ static void judge_driver(const struct machine *m, const struct pci_dev *d,
              "driver %s: DPDK drives this NIC beside the kernel's own driver, which must be bound",
              d->driver[0] != '\0' ? d->driver : "none");
     else if (strcmp(d->driver, VFIO) == 0)
-        find(v, LEVEL_FINE, "driver", "driver " VFIO "%s%s", d->use[0] != '\0' ? "; " : "", d->use);
+        judge_bound(m, d, v);
     else if (d->use[0] != '\0')
         judge_used(d, want, v);
     else if (d->vfs != 0)

@@ -245,7 +245,7 @@ static void read_limits(const char *root, struct machine *m)
     if (p != NULL)
         sscanf(p, "Uid: %*u %llu", &uid);
     m->ipc_lock = (caps >> CAP_IPC_LOCK_BIT & 1) != 0;
-    m->root = uid == 0;
+    m->uid = (unsigned)uid;
     free(limits);
     free(status);
 }

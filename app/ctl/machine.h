@@ -20,13 +20,14 @@ struct pci_dev {
     char addr[PCI_ADDR];
     uint32_t class; /* 24 bits: class, subclass, programming interface */
     uint16_t vendor, device;
-    char driver[32];       /* "": none */
-    int node;              /* NUMA node, -1: not told */
-    int group;             /* IOMMU group, -1: none */
-    char pf[PCI_ADDR];     /* of a virtual function, its physical function; else "" */
-    unsigned vfs, vfs_max; /* virtual functions: there are, there may be */
-    char nvme[16];         /* the kernel's name of the controller, nvme0; "": not the kernel's */
-    char blocks[128];      /* block devices of its namespaces, each with a blank behind it */
+    char driver[32];           /* "": none */
+    int node;                  /* NUMA node, -1: not told */
+    int group;                 /* IOMMU group, -1: none */
+    bool vfio_file, vfio_open; /* /dev/vfio/GROUP is there; this user may open it */
+    char pf[PCI_ADDR];         /* of a virtual function, its physical function; else "" */
+    unsigned vfs, vfs_max;     /* virtual functions: there are, there may be */
+    char nvme[16];    /* the kernel's name of the controller, nvme0; "": not the kernel's */
+    char blocks[128]; /* block devices of its namespaces, each with a blank behind it */
     char model[48], serial[24]; /* of an NVMe controller, while its driver is the kernel's */
     char netdev[64];            /* interfaces of a NIC, while its driver is the kernel's */
     bool routes;                /* others go over its interfaces */
@@ -69,7 +70,7 @@ struct machine {
     /* limits of this process */
     uint64_t memlock; /* bytes, UINT64_MAX: none */
     bool ipc_lock;    /* CAP_IPC_LOCK: memlock does not count */
-    bool root;        /* effective user 0: who uses a device could be seen */
+    unsigned uid;     /* effective user; only 0 can see who uses a device */
 };
 
 /* Reads all of it; machine_free() in any case. -ENOMEM, or 0. */

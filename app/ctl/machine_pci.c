@@ -54,6 +54,8 @@ static void read_dev(const char *root, struct pci_dev *d)
     d->node = (int)sys_number(root, -1, PCI "numa_node", d->addr);
     sys_link(root, d->driver, sizeof d->driver, PCI "driver", d->addr);
     d->group = sys_link(root, group, sizeof group, PCI "iommu_group", d->addr) ? atoi(group) : -1;
+    d->vfio_file = d->group >= 0 && sys_exists(root, "/dev/vfio/%d", d->group);
+    d->vfio_open = d->group >= 0 && sys_usable(root, "/dev/vfio/%d", d->group);
     sys_link(root, d->pf, sizeof d->pf, PCI "physfn", d->addr);
     d->vfs = (unsigned)sys_number(root, 0, PCI "sriov_numvfs", d->addr);
     d->vfs_max = (unsigned)sys_number(root, 0, PCI "sriov_totalvfs", d->addr);

@@ -37,6 +37,14 @@ bool sys_exists(const char *root, const char *fmt, ...)
     return fits && access(path, F_OK) == 0;
 }
 
+bool sys_usable(const char *root, const char *fmt, ...)
+{
+    char path[PATH_MAX];
+
+    PATH(path, root, fmt);
+    return fits && access(path, R_OK | W_OK) == 0;
+}
+
 static bool first_line(const char *path, char *out, size_t size)
 {
     FILE *f = fopen(path, "re");

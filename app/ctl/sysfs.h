@@ -15,6 +15,8 @@
 #define SYS_NAME 64 /* characters of a folder's entry, NUL included; longer ones are left out */
 
 bool sys_exists(const char *root, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Whether this process may read and write it. */
+bool sys_usable(const char *root, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The first line, cut at size; blanks at its end are taken off. False and "": not readable. */
 bool sys_line(const char *root, char *out, size_t size, const char *fmt, ...)

@@ -47,6 +47,8 @@ kernel_follows() {
     for dev in "$root"/sys/bus/pci/devices/*; do
         [ "$(cat "$dev/driver_override")" != vfio-pci ] || ln -sfn ../../drivers/vfio-pci "$dev/driver"
     done
+    mkdir "$root/dev/vfio"
+    : >"$root/dev/vfio/1" >"$root/dev/vfio/2"
     cp "$root"/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages \
         "$root"/sys/kernel/mm/hugepages/hugepages-2048kB/
     cp "$root"/sys/kernel/mm/hugepages/hugepages-2048kB/{nr,free}_hugepages

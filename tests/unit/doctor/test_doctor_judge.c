@@ -26,8 +26,12 @@ static void begin(struct exam *e)
     e->v.list = calloc(FINDINGS_MAX, sizeof *e->v.list);
     e->m.devs = calloc(8, sizeof *e->m.devs);
     CU_ASSERT_FATAL(e->v.list != NULL && e->m.devs != NULL);
-    e->m.devs[e->m.n_devs++] = (struct pci_dev){
-        .addr = "0000:01:00.0", .class = PCI_CLASS_NVME, .driver = "vfio-pci", .group = 1};
+    e->m.devs[e->m.n_devs++] = (struct pci_dev){.addr = "0000:01:00.0",
+                                                .class = PCI_CLASS_NVME,
+                                                .driver = "vfio-pci",
+                                                .group = 1,
+                                                .vfio_file = true,
+                                                .vfio_open = true};
     sys_cpus("0-7", &e->m.present);
     sys_cpus("0-7", &e->m.online);
     sys_cpus("0-3", &e->m.node_cpus[0]);
@@ -37,7 +41,7 @@ static void begin(struct exam *e)
     e->m.pages[0] = (struct huge_pages){.size = 2u << 20, .mount = "/dev/hugepages"};
     e->m.pages[0].total = e->m.pages[0].free = 4096;
     e->m.pages[0].node_total[0] = e->m.pages[0].node_total[1] = 2048;
-    e->m.vfio_pci = e->m.vfio_type1 = e->m.iommu = e->m.ipc_lock = e->m.root = true;
+    e->m.vfio_pci = e->m.vfio_type1 = e->m.iommu = e->m.ipc_lock = true;
     strcpy(e->m.kernel, "6.1");
     e->w = (struct wants){.profile = true, .huge = true, .pci = true, .pin = true, .memory = {GIB}};
     e->w.n_devs = 1;
@@ -114,6 +118,24 @@ static void test_vfio(void)
     e.m.noiommu = true;
     again(&e);
     exam_says(&e, NULL, "noiommu", LEVEL_NOTE, "unsafe");
+    end(&e);
+}
+
+static void test_vfio_file(void)
+{
+    struct exam e;
+
+    begin(&e);
+    e.m.uid = 1000;
+    e.m.devs[0].vfio_open = false;
+    again(&e);
+    exam_says(&e, "0000:01:00.0", "driver", LEVEL_MISSING, "user 1000 may not open /dev/vfio/1");
+    CU_ASSERT_STRING_EQUAL(exam_find(&e, "0000:01:00.0", "driver")->commands[0],
+                           "chown 1000 /dev/vfio/1");
+    e.m.devs[0].vfio_file = false;
+    again(&e);
+    exam_says(&e, "0000:01:00.0", "driver", LEVEL_MISSING, "a container has to be given it");
+    CU_ASSERT_EQUAL(exam_find(&e, "0000:01:00.0", "driver")->n_commands, 0);
     end(&e);
 }
 
@@ -400,6 +422,7 @@ int main(int argc, char **argv)
     CU_add_test(suite, "a machine that has all is told so", test_fine);
     CU_add_test(suite, "VFIO and the IOMMU: what is missing, and nothing that would fail",
                 test_vfio);
+    CU_add_test(suite, "a device that VFIO has, but not for us", test_vfio_file);
     CU_add_test(suite, "a profile without such devices needs none of it", test_not_wanted);
     CU_add_test(suite, "hugepages are wanted on the nodes of the shards", test_hugepages);
     CU_add_test(suite, "more than a node has is not asked for", test_too_much);

@@ -276,6 +276,9 @@ static void test_vfio_user(void)
     exam_judge(&e, NULL);
     exam_says(&e, "0000:03:00.0", "driver", LEVEL_FINE, "process 4711 (headgate)");
     exam_says(&e, "0000:83:00.0", "driver", LEVEL_FINE, "process 4711 (headgate)");
+    tree_link(&e.t, "nowhere", "/dev/vfio/2");
+    exam_judge(&e, NULL);
+    exam_says(&e, "0000:83:00.0", "driver", LEVEL_MISSING, "there is no /dev/vfio/2");
     exam_end(&e);
 }
 

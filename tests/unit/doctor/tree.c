@@ -154,6 +154,8 @@ void tree_pci(struct tree *t, const struct tree_dev *d)
     }
     if (d->group < 0)
         return;
+    if (d->driver != NULL && strcmp(d->driver, "vfio-pci") == 0)
+        tree_file(t, "", "/dev/vfio/%d", d->group);
     tree_dir(t, "/sys/kernel/iommu_groups/%d", d->group);
     snprintf(text, sizeof text, "../../../../kernel/iommu_groups/%d", d->group);
     tree_link(t, text, dir, d->addr, "iommu_group");
