@@ -543,7 +543,8 @@ static int check_twice(const struct config *cfg, unsigned n, struct hg_err *err)
                                "controller can be used",
                                j, i, one);
             if (nvme == 0 && strcmp(cfg->devices[i], cfg->devices[j]) == 0 &&
-                strncmp(cfg->devices[i], "mem:", 4) != 0)
+                strncmp(cfg->devices[i], "mem:", 4) != 0 &&
+                hg_bdev_nvme_emu_name(cfg->devices[i], NULL) == 0)
                 return hg_fail(err, -EINVAL, "[store] device%u and device%u are both %s", j, i,
                                cfg->devices[i]);
         }
@@ -551,16 +552,34 @@ static int check_twice(const struct config *cfg, unsigned n, struct hg_err *err)
     return 0;
 }
 
+static int check_emulated(const struct config *cfg, struct hg_err *err)
+{
+    for (unsigned i = 0; i < config_devices(cfg); i++) {
+        int rc = hg_bdev_nvme_emu_name(cfg->devices[i], err);
+
+        if (rc == 1 && strcmp(cfg->profile, "test") != 0)
+            rc = hg_fail(err, -EINVAL,
+                         "[store] device%u is an emulated controller: a production profile has "
+                         "none; set [node] profile = test if this is no production node",
+                         i);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static int check_store(const struct config *cfg, struct hg_err *err)
 {
     unsigned n = config_devices(cfg);
+    int rc;
 
     if (n < 2)
         return hg_fail(err, -EINVAL, "[store] needs device0 and device1 at least, without gaps");
     for (unsigned i = n; i < HG_POOL_DEVICES_MAX; i++)
         if (cfg->devices[i][0] != '\0')
             return hg_fail(err, -EINVAL, "[store] device%u is given but device%u is not", i, n);
-    return check_twice(cfg, n, err);
+    rc = check_twice(cfg, n, err);
+    return rc != 0 ? rc : check_emulated(cfg, err);
 }
 
 static int check_test(const struct config *cfg, struct hg_err *err)
@@ -731,7 +750,8 @@ void config_reference(FILE *out)
     }
     fprintf(out, "| store | device0 ... device31 | | files or block devices of the pool, in order; "
                  "nvme:ADDRESS or nvme:serial=SERIAL is a controller through VFIO (docs/nvme.md); "
-                 "mem:SIZE is memory, for trials |\n");
+                 "mem:SIZE is memory, for trials; nvme-emu:SIZE[,OPTION...] an emulated "
+                 "controller, with [node] profile = test (docs/nvme.md) |\n");
     fprintf(out, "| port1 ... port3 | as [port], without closed-ports | as [port], address: none | "
                  "more ports of the node, without "
                  "gaps; each is "

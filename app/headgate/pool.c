@@ -58,6 +58,8 @@ static int open_device(const struct config *cfg, const char *name, struct hg_bde
             return hg_fail(err, -EINVAL, "device %s: write it like mem:1G", name);
         return hg_bdev_mem_open(name, size, out, err);
     }
+    if (hg_bdev_nvme_emu_name(name, err) != 0)
+        return hg_bdev_nvme_emu_open(name, out, err);
     if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0)
         rc = make_file(cfg, name, err);
     return rc != 0 ? rc : hg_bdev_uring_open(name, false, out, err);

@@ -212,6 +212,12 @@ int hg_bdev_nvme_open(const char *name, struct hg_bdev **out, struct hg_err *err
 #define HG_BDEV_NVME_NAME 40
 int hg_bdev_nvme_name(const char *name, char ctrl[HG_BDEV_NVME_NAME], struct hg_err *err);
 
+/* The NVMe driver over an emulated controller with a thread of its own, for tests and trials:
+ * "nvme-emu:SIZE[,OPTION...]" (docs/nvme.md). */
+int hg_bdev_nvme_emu_open(const char *name, struct hg_bdev **out, struct hg_err *err);
+/* Whether the name is one of these (1), of another kind (0), or wrong (-EINVAL). */
+int hg_bdev_nvme_emu_name(const char *name, struct hg_err *err);
+
 /* Memory. Contents are lost at close. */
 int hg_bdev_mem_open(const char *name, uint64_t size, struct hg_bdev **out, struct hg_err *err);
 /* Changes the size of the memory behind a device of hg_bdev_mem_open(), which the device notices at

@@ -139,6 +139,8 @@ int nvme_emu_open(const struct nvme_emu_cfg *cfg, struct nvme_emu **out, struct 
     emu_list_init(&emu->held);
     emu_list_init(&emu->events);
     emu_list_init(&emu->lost);
+    for (unsigned i = 0; i < NVME_EMU_NS_MAX; i++)
+        emu->cfg.ns[i].path = emu->ns[i].cfg.path = NULL; /* the caller's */
     emu_power_on(emu);
     *out = emu;
     return 0;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,8 +39,9 @@ int emu_medium_open(struct emu_ns *ns, const struct nvme_emu_ns *cfg, struct hg_
                        (unsigned long long)cfg->size, cfg->block);
     if (cfg->path != NULL) {
         ns->fd = open(cfg->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (ns->fd < 0 || ftruncate(ns->fd, (off_t)cfg->size) != 0) {
-            int rc = -errno;
+        if (ns->fd < 0 || flock(ns->fd, LOCK_EX | LOCK_NB) != 0 ||
+            ftruncate(ns->fd, (off_t)cfg->size) != 0) {
+            int rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 
             emu_medium_close(ns);
             return hg_fail(err, rc, "emulated NVMe medium %s: %s", cfg->path, strerror(-rc));
