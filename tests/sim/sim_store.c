@@ -7,6 +7,7 @@
  *
  *      sim_store [--seed N] [--seeds COUNT] [--verbose]
  */
+#include "sim_disk.h"
 #include "sim_store_model.h"
 #include <errno.h>
 #include <headgate/codec.h>
@@ -52,7 +53,8 @@ struct sim_req {
 struct sim {
     uint64_t seed, random;
     unsigned n_dev, n_shards, n_vols;
-    struct hg_bdev *mem[DEVS_MAX], *dev[DEVS_MAX];
+    struct sim_disk *disk[DEVS_MAX];
+    struct hg_bdev *dev[DEVS_MAX]; /* of the disks */
     unsigned delay_polls;
     uint32_t batch_bytes;
     struct hg_pool *pool;
@@ -100,39 +102,34 @@ static uint64_t draw(struct sim *s, uint64_t below)
 
 /* ---- the node's life: devices, pool, stores ---- */
 
-static void open_faults(struct sim *s)
+static void open_disks(struct sim *s, uint64_t size)
 {
     for (unsigned i = 0; i < s->n_dev; i++) {
-        struct hg_bdev_fault_cfg cfg = {.seed = draw(s, UINT64_MAX), .delay_polls = s->delay_polls};
+        char name[16];
+        struct sim_disk_cfg cfg = {name, size, draw(s, UINT64_MAX), s->delay_polls};
 
-        if (hg_bdev_fault_open(s->mem[i], &cfg, &s->dev[i], NULL) != 0)
-            die(s, "no fault layer");
+        snprintf(name, sizeof name, "disk%u", i);
+        s->disk[i] = sim_disk_open(&cfg);
+        s->dev[i] = sim_disk_dev(s->disk[i]);
     }
 }
 
 /* One device fails a request soon (or none does): a cut in the middle of what follows. */
 static void arm_faults(struct sim *s, bool armed)
 {
-    struct hg_bdev_fault_cfg cfg = {.delay_polls = s->delay_polls};
     unsigned victim = (unsigned)draw(s, s->n_dev);
 
     for (unsigned i = 0; i < s->n_dev; i++) {
-        cfg.fail_op = draw(s, 3) == 0 ? HG_BDEV_FLUSH : HG_BDEV_WRITE;
-        cfg.fail_nth = armed && i == victim ? 1 + draw(s, 5) : 0;
-        hg_bdev_fault_set(s->dev[i], &cfg);
-    }
-}
+        enum hg_bdev_op op = draw(s, 3) == 0 ? HG_BDEV_FLUSH : HG_BDEV_WRITE;
 
-static void close_faults(struct sim *s)
-{
-    for (unsigned i = 0; i < s->n_dev; i++)
-        hg_bdev_close(s->dev[i]);
+        sim_disk_arm(s->disk[i], op, armed && i == victim ? 1 + draw(s, 5) : 0);
+    }
 }
 
 static void crash_devices(struct sim *s)
 {
     for (unsigned i = 0; i < s->n_dev; i++)
-        hg_bdev_crash(s->dev[i]);
+        sim_disk_crash(s->disk[i]);
 }
 
 static void open_pool(struct sim *s)
@@ -613,14 +610,8 @@ static void format(struct sim *s)
     s->n_dev = 2 + (unsigned)draw(s, DEVS_MAX - 1);
     g.chunk = (uint32_t)((1u << 20) / s->n_dev + 262144) / 262144 * 262144 +
               262144 * (uint32_t)draw(s, 3);
-    for (unsigned i = 0; i < s->n_dev; i++) {
-        char name[16];
-
-        snprintf(name, sizeof name, "mem%u", i);
-        if (hg_bdev_mem_open(name, (5u << 20) + segments * g.chunk, &s->mem[i], NULL) != 0)
-            die(s, "no memory device");
-    }
-    if (hg_pool_format(s->mem, s->n_dev, &g, false, &err) != 0)
+    open_disks(s, (5u << 20) + segments * g.chunk);
+    if (hg_pool_format(s->dev, s->n_dev, &g, false, &err) != 0)
         die(s, "format failed: %s", err.text);
     s->n_vols = 1 + (unsigned)draw(s, VOLS_MAX);
     tight = draw(s, 4) == 0;
@@ -644,7 +635,7 @@ static void end_run(struct sim *s)
         settle_all(s);
     } else if (how <= 2) {
         for (unsigned i = 0; i < s->n_dev; i++)
-            hg_bdev_kill(s->dev[i]);
+            sim_disk_kill(s->disk[i]);
         total.kills++;
     } else {
         crash_devices(s);
@@ -689,7 +680,6 @@ static void one_seed(uint64_t seed, void **region)
     memcpy(s->region, region, sizeof s->region);
     flavour(s);
     format(s);
-    open_faults(s);
     for (unsigned i = 0; i < s->runs; i++)
         run(s);
     open_pool(s);
@@ -700,9 +690,8 @@ static void one_seed(uint64_t seed, void **region)
     verify_all(s);
     settle_all(s);
     end_stores(s);
-    close_faults(s);
     for (unsigned i = 0; i < s->n_dev; i++)
-        hg_bdev_close(s->mem[i]);
+        sim_disk_close(s->disk[i]);
     for (unsigned i = 0; i < s->n_vols; i++)
         model_fini(&s->vol[i].model);
     free(s);
@@ -753,7 +742,7 @@ int main(int argc, char **argv)
         free(region[i]);
     /* A long run that did not get to the hard parts has tested less than it says. */
     if (seeds >= 20 && (total.no_space == 0 || total.freed == 0 || total.moved == 0 ||
-                        total.cut_opens == 0 || total.migrations == 0))
+                        total.cut_opens == 0 || total.migrations == 0 || !sim_disk_report()))
         return fprintf(stderr, "sim_store: something was never exercised\n"), 1;
     return 0;
 }

@@ -294,6 +294,14 @@ void nvme_emu_remove(struct nvme_emu *emu)
     emu_unlock(emu);
 }
 
+void nvme_emu_insert(struct nvme_emu *emu)
+{
+    emu_lock(emu);
+    emu->removed = false;
+    emu_power_on(emu);
+    emu_unlock(emu);
+}
+
 void nvme_emu_power_cut(struct nvme_emu *emu, uint64_t seed)
 {
     emu_lock(emu);

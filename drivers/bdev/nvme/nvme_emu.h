@@ -206,6 +206,9 @@ void nvme_emu_mood(struct nvme_emu *emu, const struct nvme_emu_mood *mood);
 /* At once. `for_ever`: only a power cut mends it. */
 void nvme_emu_fatal(struct nvme_emu *emu, bool for_ever);
 void nvme_emu_remove(struct nvme_emu *emu);
+/* What was removed is there again, its registers as after power on. It had kept its power, as behind a
+ * link that was down: nothing is lost from its cache. */
+void nvme_emu_insert(struct nvme_emu *emu);
 
 /* Power goes and comes back: what is in flight vanishes; of the writes that are neither flushed nor
  * FUA, and of those in flight, each is kept, lost or torn between blocks as the seed says. The
