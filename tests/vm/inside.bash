@@ -12,6 +12,7 @@ VM_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VM_NIC=0000:00:03.0  # igb, the physical function
 VM_PF=0000:00:05.0   # NVMe, serial hg0, with virtual functions
 VM_NVME=0000:01:00.0 # NVMe, serial hg1, in a slot it can be taken out of
+VM_IO=$HG_TOP/build/tests/vm/hg-bdev-io
 VM_NVME_ID=nv1       # what QEMU calls it
 VM_PCI=/sys/bus/pci/devices
 VM_VF_MAC=02:00:00:00:00:01 # as the physical function's owner gives it
@@ -72,10 +73,15 @@ vm_bind() {
     [ "$(vm_driver "$1")" = "$2" ] || hg_die "$1 is bound to '$(vm_driver "$1")', not to $2"
 }
 
-# vm_give_back ADDRESS: the device goes to the driver that the kernel chooses for it.
-vm_give_back() {
+# vm_release ADDRESS: the device has no driver, and none is preferred.
+vm_release() {
     [ ! -e "$VM_PCI/$1/driver" ] || printf '%s' "$1" >"$VM_PCI/$1/driver/unbind"
     printf '\n' >"$VM_PCI/$1/driver_override"
+}
+
+# vm_give_back ADDRESS: the device goes to the driver that the kernel chooses for it.
+vm_give_back() {
+    vm_release "$1"
     printf '%s' "$1" >/sys/bus/pci/drivers_probe
     [ -e "$VM_PCI/$1/driver" ] || hg_die "no driver of the kernel took $1 back"
 }
@@ -205,7 +211,7 @@ vm_image() {
 # started again, and dies once more when all is durable.
 vm_replicate_through_kill() {
     local load rc=0
-    node_load alpha --image "root=$1" --tls 1.3 --rate 6Mbit --resume-retry 120s >"$HG_DIR/load.out" 2>&1 &
+    node_load alpha --image "root=$1" --tls 1.3 --rate 8Mbit --resume-retry 120s >"$HG_DIR/load.out" 2>&1 &
     load=$!
     node_counts ingest.frames_data 10 60
     hg_kill headgate

@@ -16,7 +16,7 @@ cat >>"$HG_DIR/node.ini" <<INI
 create = auto
 device-size = 128M
 INI
-vm_image "$HG_DIR/source" 24
+vm_image "$HG_DIR/source" 20
 
 vm_node
 hg_in "$NS" ping -q -c 3 -W 5 "$HG_NODE_ADDR"

@@ -67,3 +67,18 @@ in_guest() {
 @test "the guest's NVMe controllers: both formats, a virtual function, medium errors, removal" {
     in_guest 180 --bad nv1n1:2048 bash tests/vm/reference.bash
 }
+
+# The seed fixes how the data is cut into requests; a failure's is HG_SEED=N.
+@test "what our NVMe driver writes the kernel's reads, and the other way round, in both formats" {
+    local seed=${HG_SEED:-$RANDOM}
+    printf '# seed %s\n' "$seed" >&3
+    in_guest 240 bash tests/vm/data.bash "$seed"
+}
+
+@test "a node on functions of a NIC and of NVMe controllers, as doctor prepares them, survives SIGKILL (512-byte blocks)" {
+    in_guest 360 bash tests/vm/node.bash 1
+}
+
+@test "a node on functions of a NIC and of NVMe controllers, as doctor prepares them, survives SIGKILL (4096-byte blocks)" {
+    in_guest 360 bash tests/vm/node.bash 2
+}
