@@ -449,6 +449,7 @@ void nvme_ctrl_tick(struct nvme_ctrl *ctrl, hg_ns now)
         return;
     take_time(ctrl, now);
     if (ctrl->state < NVME_ST_OFF && !hands_off(ctrl)) {
+        ctrl->dev->ops->attend(ctrl->dev);
         if (csts(ctrl) == NVME_REG_GONE)
             nvme_ctrl_dead(ctrl, -ENODEV, "is gone from the bus");
         else if (ctrl->state > NVME_ST_ENABLE)

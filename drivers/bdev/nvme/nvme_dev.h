@@ -28,6 +28,9 @@ struct nvme_dev_ops {
     /* From its return on the device reaches no memory any more, whatever state it is in (PCI: bus master
      * off, base spec 3.1.3.5 does not help with one that hangs). For good; may be called twice. */
     void (*halt)(struct nvme_dev *dev);
+    /* Looks whether the machine wants the device back (its slot's button, an unbind in sysfs). Then it
+     * is given back, and is to the driver as one that was pulled out: registers read as ones. */
+    void (*attend)(struct nvme_dev *dev);
     /* After the last dma_free() and dma_unmap(). */
     void (*close)(struct nvme_dev *dev);
 };

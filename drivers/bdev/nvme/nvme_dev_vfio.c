@@ -12,6 +12,8 @@
  *      memory of then. VFIO resets a function when its first user opens it, before it can reach our
  *      memory, if the kernel could take the lock on it; the reset here makes sure.
  *   4. No interrupts: INTx is switched off and MSI-X never on; completions are polled.
+ *   5. Who unbinds the function or takes it out waits in the kernel until we have let go. After that fd
+ *      is -1, and the registers are memory of ones of our own: shards may still ring doorbells there.
  */
 #include "nvme_dev_vfio.h"
 #include "nvme_share.h"
@@ -28,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -41,7 +44,8 @@ struct vfio_dev {
     struct nvme_dev base;
     struct nvme_pci pci;
     char bus[128];      /* sysfs folder of PCI devices, as EAL wants it */
-    int fd;             /* of the device */
+    int fd;             /* of the device; -1: given back */
+    int wanted;         /* eventfd: the kernel wants it back; -1: cannot be told */
     uint64_t config_at; /* where its configuration space is in fd */
 };
 
@@ -207,7 +211,75 @@ static int enable(struct vfio_dev *dev, struct hg_err *err)
 /* A device that is gone does nothing any more: then there is nothing to switch off. */
 static void vfio_halt(struct nvme_dev *dev)
 {
-    change_command(vfio_of(dev), 0, PCI_COMMAND_MASTER);
+    if (vfio_of(dev)->fd >= 0)
+        change_command(vfio_of(dev), 0, PCI_COMMAND_MASTER);
+}
+
+/* ---- asked to let go: Documentation/driver-api/vfio.rst, VFIO_PCI_REQ_IRQ_INDEX ---- */
+
+/* Without it a removal waits until the daemon ends, and that is all. */
+static void listen_for_removal(struct vfio_dev *dev, const struct vfio_device_info *info)
+{
+    char space[sizeof(struct vfio_irq_set) + sizeof(int32_t)] = {0};
+    struct vfio_irq_set *set = (struct vfio_irq_set *)(void *)space;
+
+    dev->wanted = -1;
+    if (info->num_irqs <= VFIO_PCI_REQ_IRQ_INDEX)
+        return;
+    dev->wanted = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (dev->wanted < 0)
+        return;
+    set->argsz = sizeof space;
+    set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    set->index = VFIO_PCI_REQ_IRQ_INDEX;
+    set->count = 1;
+    memcpy(set->data, &dev->wanted, sizeof(int32_t));
+    if (ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, set) != 0) {
+        hg_log(HG_LOG_WARN, ROOM, "nvme %s: VFIO does not tell when it is taken out: %s",
+               dev->pci.address, strerror(errno));
+        close(dev->wanted);
+        dev->wanted = -1;
+    }
+}
+
+static void give_back(struct vfio_dev *dev)
+{
+    if (dev->wanted >= 0)
+        close(dev->wanted);
+    if (rte_vfio_release_device(dev->bus, dev->pci.address, dev->fd) != 0)
+        hg_log(HG_LOG_WARN, ROOM, "nvme %s: VFIO did not take it back; EAL's lines tell why",
+               dev->pci.address);
+    dev->wanted = dev->fd = -1;
+}
+
+/* Puts memory of ones in the registers' place, in one step. */
+static bool blind(struct vfio_dev *dev)
+{
+    void *regs = (void *)(uintptr_t)dev->base.regs;
+    void *ones =
+        mmap(NULL, dev->base.regs_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (ones == MAP_FAILED)
+        return false;
+    memset(ones, 0xff, dev->base.regs_len);
+    if (mremap(ones, dev->base.regs_len, dev->base.regs_len, MREMAP_MAYMOVE | MREMAP_FIXED, regs) ==
+        regs)
+        return true;
+    munmap(ones, dev->base.regs_len);
+    return false;
+}
+
+static void vfio_attend(struct nvme_dev *base)
+{
+    struct vfio_dev *dev = vfio_of(base);
+    uint64_t times;
+
+    if (dev->wanted < 0 || read(dev->wanted, &times, sizeof times) != sizeof times)
+        return;
+    hg_log(HG_LOG_WARN, ROOM, "nvme %s: the machine wants it back, and gets it", dev->pci.address);
+    vfio_halt(base);
+    if (blind(dev))
+        give_back(dev);
 }
 
 /* ---- attach ---- */
@@ -291,6 +363,8 @@ static int attach(struct vfio_dev *dev, const struct nvme_paths *paths, struct h
         if (rc != 0)
             vfio_halt(&dev->base);
     }
+    if (rc == 0)
+        listen_for_removal(dev, &info);
     if (rc != 0)
         rte_vfio_release_device(dev->bus, a, dev->fd);
     return rc;
@@ -302,9 +376,8 @@ static void vfio_close(struct nvme_dev *base)
 
     vfio_halt(base);
     munmap((void *)(uintptr_t)base->regs, base->regs_len);
-    if (rte_vfio_release_device(dev->bus, dev->pci.address, dev->fd) != 0)
-        hg_log(HG_LOG_WARN, ROOM, "nvme %s: VFIO did not take it back; EAL's lines tell why",
-               dev->pci.address);
+    if (dev->fd >= 0)
+        give_back(dev);
     nvme_share_release(dev->pci.address);
     free(dev);
 }
@@ -315,6 +388,7 @@ static const struct nvme_dev_ops vfio_ops = {
     .dma_map = vfio_dma_map,
     .dma_unmap = vfio_dma_unmap,
     .halt = vfio_halt,
+    .attend = vfio_attend,
     .close = vfio_close,
 };
 

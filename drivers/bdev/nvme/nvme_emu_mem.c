@@ -175,12 +175,19 @@ static void emu_dev_close(struct nvme_dev *dev)
         nvme_emu_close(emu);
 }
 
+/* It is pulled out (NVME_EMU_REMOVE), never asked for. */
+static void emu_dev_attend(struct nvme_dev *dev)
+{
+    (void)dev;
+}
+
 const struct nvme_dev_ops emu_dev_ops = {
     .dma_alloc = emu_dma_alloc,
     .dma_free = emu_dma_free,
     .dma_map = emu_dma_map,
     .dma_unmap = emu_dma_unmap,
     .halt = emu_dev_halt,
+    .attend = emu_dev_attend,
     .close = emu_dev_close,
 };
 
