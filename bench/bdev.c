@@ -4,11 +4,15 @@
  * so many in flight on each device, submitted in batches, buffers registered.
  *
  *     bdev_bench [--cpu N] [--seconds S] [--op read|write] [--block BYTES] [--depth N] [--batch N]
- *                [--sequential] [--fua] DEVICE...
+ *                [--sequential] [--fua] [--huge] DEVICE...
  *
- * DEVICE is a path, or mem:SIZE. With several, batches go to one after the other, as a striped pool's
- * do. Prints one line: requests, seconds, bytes, CPU seconds, by tabs.
+ * DEVICE is a path, mem:SIZE, or emu:SIZE: the NVMe driver on an emulated controller, whose hardware runs
+ * in between in the same thread. With several, batches go to one after the other, as a striped pool's do.
+ * The thread is not the process's first one, as in the daemon. Prints one line by tabs: requests, seconds,
+ * bytes, how the first device is reached.
  */
+#include "../drivers/bdev/nvme/nvme_bdev.h"
+#include "../drivers/bdev/nvme/nvme_emu.h"
 #include "cpu.h"
 #include <getopt.h>
 #include <headgate/bdev.h>
@@ -16,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #define DEVICES 16u
 #define BATCH_MAX 256u
@@ -30,6 +33,8 @@ struct job {
 
 struct lane {
     struct hg_bdev *dev;
+    struct nvme_emu *emu; /* of emu:SIZE */
+    bool memory;
     struct hg_bdev_chan *chan;
     struct job *jobs;
     struct job *free;
@@ -40,8 +45,9 @@ struct bench {
     enum hg_bdev_op op;
     uint64_t block;
     unsigned depth, batch;
-    bool sequential, fua;
-    double seconds;
+    bool sequential, fua, huge;
+    int cpu; /* -1: any */
+    double seconds, took;
     uint64_t random;
     unsigned n_lanes;
     struct lane lane[DEVICES];
@@ -56,8 +62,8 @@ static uint64_t draw(struct bench *b)
     return b->random;
 }
 
-/* Memory in huge pages where the kernel has them, touched. */
-static uint8_t *memory(size_t len)
+/* Memory that has been touched, in pages of the usual size or huge ones. */
+static uint8_t *memory(size_t len, bool huge)
 {
     uint8_t *p = mmap(NULL, len + HG_ARENA_MAX_BLOCK, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -65,27 +71,58 @@ static uint8_t *memory(size_t len)
     if (p == MAP_FAILED)
         cpu_die("no memory");
     p = (uint8_t *)(((uintptr_t)p + HG_ARENA_MAX_BLOCK - 1) & ~(uintptr_t)(HG_ARENA_MAX_BLOCK - 1));
-    (void)madvise(p, len, MADV_HUGEPAGE);
+    (void)madvise(p, len, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     memset(p, 0x5a, len);
     return p;
+}
+
+static struct hg_bdev *open_emulated(struct lane *lane, uint64_t size, struct hg_err *err)
+{
+    struct nvme_emu_cfg cfg = nvme_emu_cfg_default(size, 4096);
+    struct nvme_opts opts = nvme_opts_default();
+    struct hg_bdev *dev = NULL;
+
+    cfg.vwc = false; /* or it keeps a copy of each write */
+    if (nvme_emu_open(&cfg, &lane->emu, err) != 0 || nvme_emu_thread_start(lane->emu) != 0 ||
+        nvme_bdev_open(nvme_emu_dev(lane->emu), &opts, &dev, err) != 0)
+        cpu_die(err->text);
+    return dev;
+}
+
+static struct hg_bdev *open_device(struct lane *lane, const char *name, struct hg_err *err)
+{
+    struct hg_bdev *dev = NULL;
+    bool memory_only = strncmp(name, "mem:", 4) == 0;
+    uint64_t size;
+
+    if (!memory_only && strncmp(name, "emu:", 4) != 0) {
+        if (hg_bdev_uring_open(name, false, &dev, err) != 0)
+            cpu_die(err->text);
+        return dev;
+    }
+    if (hg_units_size(name + 4, &size) != 0)
+        cpu_die("write the size like 256M");
+    lane->memory = true;
+    if (!memory_only)
+        return open_emulated(lane, size, err);
+    if (hg_bdev_mem_open(name, size, &dev, err) != 0)
+        cpu_die(err->text);
+    return dev;
 }
 
 static void open_lane(struct bench *b, const char *name)
 {
     struct lane *lane = &b->lane[b->n_lanes++];
     size_t len = (size_t)b->depth * b->block;
-    uint8_t *mem = memory(len);
+    uint8_t *mem = memory(len, b->huge);
     struct hg_arena_region region = {mem, len};
     struct hg_err err = {""};
-    uint64_t size = 0;
-    int rc;
 
-    if (strncmp(name, "mem:", 4) == 0 && hg_units_size(name + 4, &size) != 0)
-        cpu_die("write memory like mem:256M");
-    rc = size != 0 ? hg_bdev_mem_open(name, size, &lane->dev, &err)
-                   : hg_bdev_uring_open(name, false, &lane->dev, &err);
-    if (rc != 0 || hg_bdev_chan_open(lane->dev, b->depth, &region, &lane->chan, &err) != 0)
+    lane->dev = open_device(lane, name, &err);
+    if (hg_bdev_chan_open(lane->dev, b->depth, &region, &lane->chan, &err) != 0)
         cpu_die(err.text);
+    if (lane->emu != NULL)
+        nvme_emu_thread_stop(lane->emu);
     lane->jobs = calloc(b->depth, sizeof lane->jobs[0]);
     if (lane->jobs == NULL)
         cpu_die("no memory");
@@ -124,6 +161,8 @@ static void poll(struct bench *b, struct lane *lane, hg_ns now)
     struct hg_bdev_io *done[BATCH_MAX];
     unsigned n = hg_bdev_poll(lane->chan, done, BATCH_MAX, now);
 
+    if (lane->emu != NULL)
+        (void)nvme_emu_poll(lane->emu, now);
     for (unsigned i = 0; i < n; i++) {
         struct job *job = done[i]->owner;
 
@@ -135,11 +174,33 @@ static void poll(struct bench *b, struct lane *lane, hg_ns now)
     b->done += n;
 }
 
-static double run(struct bench *b)
+/* Writes memory over once: a page that is touched first costs far more than the copy. */
+static void warm(struct bench *b, struct lane *lane)
 {
-    double begin = cpu_now();
-    double now = begin;
+    for (uint64_t at = 0; at < lane->dev->size; at += b->block) {
+        struct job *job = lane->free;
+        struct hg_bdev_io *io = &job->io;
 
+        io->op = HG_BDEV_WRITE;
+        io->offset = at;
+        lane->free = job->next;
+        if (at + b->block > lane->dev->size || hg_bdev_submit(lane->chan, &io, 1, 1) != 1)
+            cpu_die("the size is no multiple of the block");
+        while (lane->chan->in_flight != 0)
+            poll(b, lane, 1);
+        job->io.op = b->op;
+    }
+}
+
+static void run(struct bench *b)
+{
+    double begin, now;
+
+    for (unsigned i = 0; i < b->n_lanes; i++)
+        if (b->lane[i].memory)
+            warm(b, &b->lane[i]);
+    b->done = 0;
+    begin = now = cpu_now();
     for (unsigned turn = 0; now < begin + b->seconds; turn++) {
         if (turn % CLOCK_EVERY == 0)
             now = cpu_now();
@@ -148,15 +209,33 @@ static double run(struct bench *b)
             poll(b, &b->lane[i], (hg_ns)(now * 1e9));
         }
     }
-    return now - begin;
+    b->took = now - begin;
+    printf("%llu\t%.6f\t%llu", (unsigned long long)b->done, b->took,
+           (unsigned long long)(b->done * b->block));
+    for (unsigned i = 0; i < b->n_lanes; i++)
+        while (b->lane[i].chan->in_flight != 0)
+            poll(b, &b->lane[i], hg_bdev_clock());
 }
 
-static void close_lane(struct bench *b, struct lane *lane)
+static void *worker(void *arg)
 {
-    while (lane->chan->in_flight != 0)
-        poll(b, lane, 1);
+    struct bench *b = arg;
+
+    if (b->cpu >= 0)
+        cpu_pin(b->cpu);
+    run(b);
+    return NULL;
+}
+
+static void close_lane(struct lane *lane)
+{
+    if (lane->emu != NULL && nvme_emu_thread_start(lane->emu) != 0)
+        cpu_die("no thread for the emulated controller");
     hg_bdev_chan_close(lane->chan);
     hg_bdev_close(lane->dev);
+    if (lane->emu != NULL)
+        nvme_emu_thread_stop(lane->emu);
+    nvme_emu_close(lane->emu);
     free(lane->jobs);
 }
 
@@ -164,7 +243,7 @@ static void option(struct bench *b, int c, const char *arg)
 {
     switch (c) {
     case 'c':
-        cpu_pin(atoi(arg));
+        b->cpu = atoi(arg);
         break;
     case 's':
         b->seconds = atof(arg);
@@ -187,6 +266,9 @@ static void option(struct bench *b, int c, const char *arg)
     case 'f':
         b->fua = true;
         break;
+    case 'h':
+        b->huge = true;
+        break;
     default:
         exit(2);
     }
@@ -194,19 +276,20 @@ static void option(struct bench *b, int c, const char *arg)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"cpu", 1, NULL, 'c'},        {"seconds", 1, NULL, 's'}, {"op", 1, NULL, 'o'},
-        {"block", 1, NULL, 'b'},      {"depth", 1, NULL, 'd'},   {"batch", 1, NULL, 'n'},
-        {"sequential", 0, NULL, 'q'}, {"fua", 0, NULL, 'f'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"cpu", 1, NULL, 'c'},        {"seconds", 1, NULL, 's'},
+                                            {"op", 1, NULL, 'o'},         {"block", 1, NULL, 'b'},
+                                            {"depth", 1, NULL, 'd'},      {"batch", 1, NULL, 'n'},
+                                            {"sequential", 0, NULL, 'q'}, {"fua", 0, NULL, 'f'},
+                                            {"huge", 0, NULL, 'h'},       {NULL, 0, NULL, 0}};
     struct bench b = {.op = HG_BDEV_READ,
                       .block = 4096,
                       .depth = 128,
                       .batch = 32,
                       .seconds = 1,
+                      .cpu = -1,
                       .random = 88172645463325252u};
-    struct rusage use;
-    double took;
-    uint64_t done;
+    struct hg_bdev_info info;
+    pthread_t thread;
     int c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -216,14 +299,12 @@ int main(int argc, char **argv)
         cpu_die("usage: bdev_bench [OPTION...] DEVICE...; see its head");
     while (optind < argc)
         open_lane(&b, argv[optind++]);
-    took = run(&b);
-    done = b.done;
-    getrusage(RUSAGE_SELF, &use);
-    printf("%llu\t%.6f\t%llu\t%.6f\n", (unsigned long long)done, took,
-           (unsigned long long)(done * b.block),
-           (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-               (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6);
+    if (pthread_create(&thread, NULL, worker, &b) != 0)
+        cpu_die("no thread");
+    pthread_join(thread, NULL);
+    hg_bdev_info(b.lane[0].dev, &info);
+    printf("\t%s\n", info.access);
     for (unsigned i = 0; i < b.n_lanes; i++)
-        close_lane(&b, &b.lane[i]);
+        close_lane(&b.lane[i]);
     return 0;
 }
