@@ -9,8 +9,8 @@
  *   2. close() ends in this order: bus mastering off, registers unmapped, device released. What the
  *      driver mapped it has unmapped before, after it had disabled the controller.
  *   3. A former owner that was killed has left the controller enabled and its queues pointing at
- *      memory of then. VFIO resets a function when its first user opens it, before it can reach our
- *      memory, if the kernel could take the lock on it; the reset here makes sure.
+ *      memory of then. It is reset here where it can be, and in any case disabled before it may reach
+ *      ours.
  *   4. No interrupts: INTx is switched off and MSI-X never on; completions are polled.
  *   5. Who unbinds the function or takes it out waits in the kernel until we have let go. After that fd
  *      is -1, and the registers are memory of ones of our own: shards may still ring doorbells there.
@@ -34,6 +34,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROOM "nvme"
@@ -201,8 +202,7 @@ static int enable(struct vfio_dev *dev, struct hg_err *err)
                        dev->pci.address, strerror(errno));
     dev->config_at = info->offset;
     free(info);
-    if (change_command(dev, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE,
-                       0) != 0)
+    if (change_command(dev, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE, 0) != 0)
         return hg_fail(err, -EIO, "nvme %s: its configuration space cannot be written",
                        dev->pci.address);
     return 0;
@@ -344,6 +344,33 @@ static int refused(const struct nvme_paths *paths, const struct nvme_pci *pci, s
         pci->address);
 }
 
+/* Bus mastering on, with a controller that is surely disabled: one that could not be reset may still be
+ * at the commands of a former owner, whose addresses are memory of ours now. */
+static int let_reach_memory(struct vfio_dev *dev, struct hg_err *err)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    unsigned ms = 500 * (NVME_CAP_TO(nvme_reg_read64(&dev->base, NVME_REG_CAP)) + 1);
+    uint32_t cc = nvme_reg_read32(&dev->base, NVME_REG_CC);
+
+    if (cc == NVME_REG_GONE)
+        return hg_fail(err, -ENODEV, "nvme %s: it does not answer on the bus", dev->pci.address);
+    if ((cc & NVME_CC_EN) != 0)
+        nvme_reg_write32(&dev->base, NVME_REG_CC, cc & ~NVME_CC_EN);
+    while ((nvme_reg_read32(&dev->base, NVME_REG_CSTS) & NVME_CSTS_RDY) != 0) {
+        if (ms-- == 0)
+            return hg_fail(
+                err, -ETIMEDOUT,
+                "nvme %s: what its former owner left running cannot be disabled; reset it "
+                "by switching its power off",
+                dev->pci.address);
+        nanosleep(&pause, NULL);
+    }
+    if (change_command(dev, PCI_COMMAND_MASTER, 0) != 0)
+        return hg_fail(err, -EIO, "nvme %s: its configuration space cannot be written",
+                       dev->pci.address);
+    return 0;
+}
+
 static int attach(struct vfio_dev *dev, const struct nvme_paths *paths, struct hg_err *err)
 {
     struct vfio_device_info info = {.argsz = sizeof info};
@@ -358,10 +385,12 @@ static int attach(struct vfio_dev *dev, const struct nvme_paths *paths, struct h
         rc = hg_fail(err, -errno, "nvme %s: the device cannot be reset: %s", a, strerror(errno));
     if (rc == 0)
         rc = enable(dev, err);
-    if (rc == 0) {
+    if (rc == 0)
         rc = map_regs(dev, err);
+    if (rc == 0) {
+        rc = let_reach_memory(dev, err);
         if (rc != 0)
-            vfio_halt(&dev->base);
+            munmap((void *)(uintptr_t)dev->base.regs, dev->base.regs_len);
     }
     if (rc == 0)
         listen_for_removal(dev, &info);
