@@ -85,6 +85,7 @@ void sysfs_disk(const char *root, dev_t dev, struct sysfs_disk *disk)
     scheduler(dir, disk->scheduler, sizeof disk->scheduler);
     disk->polls = number(dir, "queue/io_poll", 0) == 1;
     disk->rotational = number(dir, "queue/rotational", 0) == 1;
+    disk->boundaries = number(dir, "queue/chunk_sectors", 0) != 0;
     disk->max_kib = (unsigned)number(dir, "queue/max_sectors_kb", 0);
     disk->max_segments = (unsigned)number(dir, "queue/max_segments", 0);
 }

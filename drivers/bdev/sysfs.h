@@ -13,6 +13,7 @@ struct sysfs_disk {
     int numa_node;                           /* -1: unknown */
     bool polls;                              /* it has queues for polled requests */
     bool rotational;
+    bool boundaries;       /* requests across certain blocks are split (queue/chunk_sectors) */
     bool found;            /* there is such a device; else nothing above is known */
     unsigned max_kib;      /* largest request; 0: unknown */
     unsigned max_segments; /* pieces of memory in a request; 0: unknown */

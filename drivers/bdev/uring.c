@@ -79,7 +79,7 @@ static void uring_info(struct hg_bdev *base, struct hg_bdev_info *info)
              dev->is_nvme  ? "NVMe commands"
              : dev->direct ? "direct I/O"
                            : "page cache",
-             dev->polled ? "polled" : "interrupts", disk.rotational ? ", rotational" : "",
+             dev->polled_max != 0 ? "polled" : "interrupts", disk.rotational ? ", rotational" : "",
              disk.scheduler[0] != '\0' ? ", scheduler " : "", disk.scheduler);
     if (!dev->is_block && !dev->is_nvme)
         return; /* what a file lies on is not the device */
@@ -111,30 +111,44 @@ static const struct hg_bdev_ops uring_ops = {
     .close = uring_close,
 };
 
+/* A closed ring, also one of a process that was killed, keeps its files until the kernel has taken it down,
+ * and so their locks and the block device for itself: a node that is started again at once waits. */
+#define LOCK_TRIES 150u
+#define LOCK_PAUSE HG_MS(20)
+
+static int open_patiently(const char *path, int flags)
+{
+    struct timespec pause = {0, (long)LOCK_PAUSE};
+    int fd = open(path, flags);
+
+    for (unsigned i = 0; fd < 0 && errno == EBUSY && i < LOCK_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        fd = open(path, flags);
+    }
+    return fd;
+}
+
 /* Opens the path with direct I/O where the file system has it. */
 static int open_path(struct uring_dev *dev, struct hg_err *err)
 {
     const char *path = dev->base.name;
     int flags = (dev->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (dev->is_block ? O_EXCL : 0);
 
-    dev->fd = dev->is_nvme ? -1 : open(path, flags | O_DIRECT);
+    dev->fd = dev->is_nvme ? -1 : open_patiently(path, flags | O_DIRECT);
     dev->direct = dev->fd >= 0;
     if (dev->fd < 0 && (dev->is_nvme || errno == EINVAL)) {
-        dev->fd = open(path, flags);
+        dev->fd = open_patiently(path, flags);
         if (dev->fd >= 0 && !dev->is_nvme)
             hg_log(HG_LOG_WARN, AREA,
                    "device %s: the file system has no direct I/O; the page cache is used instead",
                    path);
     }
+    if (dev->fd < 0 && errno == EBUSY)
+        return hg_fail(err, -EBUSY, "device %s is in use by another process, or mounted", path);
     if (dev->fd < 0)
         return hg_fail(err, -errno, "device %s: cannot open it: %s", path, strerror(errno));
     return 0;
 }
-
-/* A ring of a process that was killed keeps its files, and so this lock, until the kernel has taken it
- * down: a node that is started again at once waits for that. */
-#define LOCK_TRIES 150u
-#define LOCK_PAUSE HG_MS(20)
 
 static bool lock_file(int fd)
 {
@@ -219,14 +233,24 @@ static int setup(struct uring_dev *dev, struct hg_err *err)
     return 0;
 }
 
-static bool wants_poll(const struct uring_dev *dev, enum uring_poll poll)
+/* What the device takes as one request, whatever memory it is of; 0: not known. */
+static uint32_t unsplit(const struct sysfs_disk *disk)
+{
+    uint64_t by_bytes = (uint64_t)disk->max_kib * 1024;
+    uint64_t by_pages = disk->max_segments > 1 ? (disk->max_segments - 1) * (uint64_t)HG_BLOCK : 0;
+    uint64_t max = by_bytes < by_pages ? by_bytes : by_pages;
+
+    return disk->boundaries ? 0 : max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+}
+
+static uint32_t find_polled_max(const struct uring_dev *dev, enum uring_poll poll)
 {
     struct sysfs_disk disk;
 
     if (!dev->direct)
-        return false;
+        return 0;
     disk_of(dev, &disk);
-    return (poll == URING_POLL_TRY || disk.polls) && uring_try_poll(dev);
+    return (poll == URING_POLL_TRY || disk.polls) && uring_try_poll(dev) ? unsplit(&disk) : 0;
 }
 
 int uring_open(const char *path, bool read_only, enum uring_poll poll, struct hg_bdev **out,
@@ -252,9 +276,11 @@ int uring_open(const char *path, bool read_only, enum uring_poll poll, struct hg
         free(dev);
         return rc;
     }
-    dev->polled = wants_poll(dev, poll);
-    if (dev->polled)
-        hg_log(HG_LOG_INFO, AREA, "device %s: its completions are polled for", path);
+    dev->polled_max = find_polled_max(dev, poll);
+    if (dev->polled_max != 0)
+        hg_log(HG_LOG_INFO, AREA,
+               "device %s: completions of reads and writes up to %u KiB are polled for", path,
+               dev->polled_max / 1024);
     *out = &dev->base;
     return 0;
 }

@@ -9,8 +9,9 @@
  *    `depth` entries, so one can always be had: also for the rest of a short transfer, for a piece of
  *    a long one and for the fsync of a write zeroes with fua, which are sent by the poll that saw that
  *    they are wanted.
- * 3. A polled ring (IORING_SETUP_IOPOLL) takes reads and writes only. All else, and what it refuses
- *    later, goes to a plain ring beside it.
+ * 3. A polled ring (IORING_SETUP_IOPOLL) takes reads and writes only, and for ever tries again what the
+ *    block layer would have to split (seen with Linux 6.1, which never waits for a polled bio). All else,
+ *    and what it refuses later, goes to a plain ring beside it.
  * 4. What the kernel cannot do without waiting (fsync, fallocate, writes that extend a file) it does in
  *    workers, which inherit the CPUs of the thread that asks. A shard never leaves its CPU, so they are
  *    sent where the process's first thread runs, which sleeps.
@@ -45,7 +46,7 @@ struct uring_slot {
     unsigned first;        /* vec[first..io->iovcnt) is left to transfer */
     unsigned tries;        /* sent again without progress */
     uint8_t way;           /* of ways[], write zeroes and deallocate */
-    bool plain;            /* the polled ring has refused it */
+    bool plain;            /* not for the polled ring, or refused by it */
     bool sync;             /* what is in flight is the fsync after it */
     struct nvme_dsm_range range;
     struct iovec vec[HG_BDEV_IOV_MAX];
@@ -153,7 +154,7 @@ static int start_rings(struct uring_chan *chan, struct hg_err *err)
     unsigned depth = chan->base.depth;
     int rc;
 
-    chan->polled = dev->polled;
+    chan->polled = dev->polled_max != 0;
     rc = start_ring(dev, &chan->ring, depth, chan->polled ? IORING_SETUP_IOPOLL : 0);
     if (rc == 0 && chan->polled) {
         rc = start_ring(dev, &chan->plain, depth, 0);
@@ -325,7 +326,7 @@ static void queue_slot(struct uring_chan *chan, uint32_t index)
 {
     const struct uring_dev *dev = uring_dev_of(chan->base.dev);
     struct uring_slot *slot = &chan->slots[index];
-    bool beside = chan->polled && (slot->plain || !moves_data(slot->io));
+    bool beside = chan->polled && slot->plain;
     struct io_uring_sqe *sqe = io_uring_get_sqe(beside ? &chan->plain : &chan->ring);
 
     assert(sqe != NULL);
@@ -369,7 +370,6 @@ static void start_io(struct uring_chan *chan, struct hg_bdev_io *io)
     slot->first = 0;
     slot->tries = 0;
     slot->way = __atomic_load_n(&dev->way[io->op], __ATOMIC_RELAXED);
-    slot->plain = false;
     slot->sync = false;
     slot->fixed = fixed_index(chan, io);
     for (unsigned i = 0; i < io->iovcnt; i++) {
@@ -377,6 +377,7 @@ static void start_io(struct uring_chan *chan, struct hg_bdev_io *io)
         slot->vec[i].iov_len = io->iov[i].len;
         slot->total += io->iov[i].len;
     }
+    slot->plain = !moves_data(io) || io->iovcnt != 1 || slot->total > dev->polled_max;
     if (io->op == HG_BDEV_WRITE_ZEROES || io->op == HG_BDEV_DEALLOCATE)
         slot->total = io->len;
     queue_slot(chan, index);
@@ -489,6 +490,12 @@ static bool again(struct uring_chan *chan, struct uring_slot *slot, int res)
     if ((res == -EINTR || res == -EAGAIN) && slot->tries < TRIES_MAX) {
         slot->tries++;
         bdev_count(&dev->base, HG_BDEV_ERR_RETRIED);
+        return true;
+    }
+    if (dev->is_nvme && slot->fixed >= 0 && res == -EINVAL) {
+        /* Linux 6.1 takes a registered buffer for a command only when it is used as a whole. */
+        slot->fixed = -1;
+        chan->n_fixed = 0;
         return true;
     }
     if (!unknown(slot, res) || dev->is_nvme || slot->io->op == HG_BDEV_FLUSH || slot->sync)

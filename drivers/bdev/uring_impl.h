@@ -22,8 +22,10 @@ struct uring_dev {
     bool read_only;
     bool is_block; /* a block device rather than a regular file */
     bool direct;   /* O_DIRECT was taken */
-    bool polled;   /* reads and writes go to a ring that is polled (IORING_SETUP_IOPOLL) */
-    bool is_nvme;  /* a character device for NVMe commands, described by ns */
+    /* Reads and writes of one buffer of at most this many bytes go to a ring that is polled
+     * (IORING_SETUP_IOPOLL); 0: none. */
+    uint32_t polled_max;
+    bool is_nvme; /* a character device for NVMe commands, described by ns */
     struct uring_nvme_ns ns;
     /* The first of the ways to write zeroes and to deallocate that may work here: learnt by trying,
      * by any channel; atomic. */

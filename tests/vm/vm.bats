@@ -82,3 +82,16 @@ in_guest() {
 @test "a node on functions of a NIC and of NVMe controllers, as doctor prepares them, survives SIGKILL (4096-byte blocks)" {
     in_guest 360 bash tests/vm/node.bash 2
 }
+
+@test "io_uring keeps a block device's promises on the kernel's NVMe driver, polled and by NVMe commands" {
+    local i size word words=(--qemu=-device --qemu=nvme,id=nv2,addr=6,serial=hg2)
+    for i in 1 2; do
+        size=$((i == 1 ? 512 : 4096))
+        truncate -s 4M "$BATS_TEST_TMPDIR/small$i"
+        for word in -blockdev "driver=file,node-name=small$i,filename=$BATS_TEST_TMPDIR/small$i,discard=unmap" \
+            -device "nvme-ns,drive=small$i,bus=nv2,nsid=$i,logical_block_size=$size,physical_block_size=$size"; do
+            words+=("--qemu=$word")
+        done
+    done
+    in_guest 300 "${words[@]}" bash tests/vm/kernel-nvme.bash
+}

@@ -35,7 +35,8 @@ static void set_up(void)
     struct hg_arena_region region;
 
     memset(&device, 0, sizeof device);
-    CU_ASSERT_FATAL(row->open(&device, reason));
+    if (!row->open(&device, reason))
+        CU_FAIL_FATAL(reason);
     mem = buffer(MEM);
     outside = buffer(MEM);
     region = (struct hg_arena_region){mem, HG_ARENA_MAX_BLOCK};

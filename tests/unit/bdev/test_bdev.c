@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The promises of bdev.h on every block device but the NVMe driver. Argument: seed. */
+/*
+ * The promises of bdev.h on every block device but the NVMe driver. Arguments: seed, and paths of devices of
+ * 4 MiB to be used instead, one after the other; their contents are lost.
+ */
 #include "../../../drivers/bdev/uring_impl.h"
 #include "body.h"
 #include "loop.h"
@@ -56,7 +59,7 @@ static bool open_polled(struct body_device *d, char reason[128])
     if (!make_file(d, reason))
         return false;
     if (opened(d, d->path, URING_POLL_TRY, reason)) {
-        if (uring_dev_of(d->dev)->polled)
+        if (uring_dev_of(d->dev)->polled_max != 0)
             return true;
         snprintf(reason, 128, "the file system or its device cannot be polled");
         hg_bdev_close(d->dev);
@@ -158,7 +161,37 @@ static const struct body_row rows[] = {
     {"fault over mem", "mem", ALL, open_fault, grow_mem, close_mem, NULL},
 };
 
+/* ---- a device that somebody else has made ---- */
+
+static const char *given; /* the one in use */
+
+static bool open_given(struct body_device *d, char reason[128])
+{
+    return opened(d, given, URING_POLL_AUTO, reason);
+}
+
+static void close_given(struct body_device *d)
+{
+    hg_bdev_close(d->dev);
+}
+
+static int run_given(char **paths, int argc, char **argv)
+{
+    int rc = 0;
+
+    for (; rc == 0 && *paths != NULL; paths++) {
+        struct body_row row = {*paths,      "uring", ALL | BODY_THREADS, open_given, NULL,
+                               close_given, NULL};
+
+        given = *paths;
+        rc = body_main(&row, 1, argc, argv);
+    }
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 2)
+        return run_given(argv + 2, argc, argv);
     return body_main(rows, HG_ARRAY_LEN(rows), argc, argv);
 }

@@ -62,6 +62,7 @@ static void make_tree(void)
     put("devices/vda/serial", "a-serial-number-of-more-than-twenty\n");
     put("devices/vda/queue/rotational", "1\n");
     put("devices/vda/queue/scheduler", "none\n");
+    put("devices/vda/queue/chunk_sectors", "256\n");
     put("dev/block/none", "");
     put("dev/char/none", "");
     put("class/block/none", "");
@@ -94,7 +95,7 @@ static void test_disk(void)
         CU_ASSERT(strcmp(disk.firmware, "10.0.8") == 0);
         CU_ASSERT(strcmp(disk.scheduler, "none") == 0);
         CU_ASSERT(disk.numa_node == 1);
-        CU_ASSERT(disk.polls && !disk.rotational);
+        CU_ASSERT(disk.polls && !disk.rotational && !disk.boundaries);
         CU_ASSERT(disk.max_kib == 512 && disk.max_segments == 127);
     }
     remove_tree();
@@ -106,7 +107,7 @@ static void test_little_is_told(void)
 
     make_tree();
     sysfs_disk(root, makedev(254, 0), &disk);
-    CU_ASSERT(disk.found && disk.rotational && !disk.polls);
+    CU_ASSERT(disk.found && disk.rotational && !disk.polls && disk.boundaries);
     CU_ASSERT(disk.model[0] == '\0' && disk.scheduler[0] == '\0' && disk.numa_node == -1);
     CU_ASSERT(strcmp(disk.serial, "a-serial-number-of-m") == 0); /* cut to its field */
     sysfs_disk(root, makedev(1, 1), &disk);
