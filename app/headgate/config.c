@@ -750,6 +750,7 @@ void config_reference(FILE *out)
     }
     fprintf(out, "| store | device0 ... device31 | | files or block devices of the pool, in order; "
                  "nvme:ADDRESS or nvme:serial=SERIAL is a controller through VFIO (docs/nvme.md); "
+                 "/dev/ngXnY takes NVMe commands through the kernel's driver; "
                  "mem:SIZE is memory, for trials; nvme-emu:SIZE[,OPTION...] an emulated "
                  "controller, with [node] profile = test (docs/nvme.md) |\n");
     fprintf(out, "| port1 ... port3 | as [port], without closed-ports | as [port], address: none | "
