@@ -56,7 +56,8 @@ struct uring_chan {
     struct hg_bdev_chan base;
     struct io_uring ring;
     struct io_uring plain; /* beside a polled ring */
-    bool placed;           /* the workers have been sent away */
+    pthread_t user;        /* thread that submitted last, whose workers have been placed */
+    bool used;
     bool polled;
     unsigned polled_now;      /* requests in the polled ring */
     struct bdev_fifo refused; /* requests that never reached the ring; their status is set */
@@ -412,7 +413,8 @@ static void place_workers(struct uring_chan *chan)
     struct io_uring_cqe *cqe;
     cpu_set_t here, home;
 
-    chan->placed = true;
+    chan->user = pthread_self();
+    chan->used = true;
     if (sched_getaffinity(0, sizeof here, &here) != 0 ||
         sched_getaffinity(getpid(), sizeof home, &home) != 0 || CPU_EQUAL(&here, &home))
         return;
@@ -427,7 +429,7 @@ unsigned uring_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsign
     struct uring_chan *chan = uring_chan_of(base);
     const struct uring_dev *dev = uring_dev_of(base->dev);
 
-    if (!chan->placed)
+    if (!chan->used || !pthread_equal(chan->user, pthread_self()))
         place_workers(chan);
     for (unsigned i = 0; i < n; i++) {
         ios[i]->status = refusal(dev, ios[i]);

@@ -3,15 +3,15 @@
 #
 # Inside a guest: the kernel's NVMe driver, with queues to be polled, under io_uring. The promises of a block device
 # (tests/unit/bdev) on the namespaces of controller hg2, of 512 and of 4096 bytes a block: through /dev/ngXnY by NVMe
-# commands, and as block devices whose completions are polled for.
+# commands, and as block devices whose completions are polled for. A block of namespace 1 of hg1 cannot be read, either way.
 . "$(dirname "$0")/inside.bash"
 
 VM_SMALL=0000:00:06.0 # NVMe, serial hg2, two namespaces of 4 MiB
-PROMISES=$VM_HERE/../../build/tests/unit/bdev/test_bdev
+BUILD=$VM_HERE/../../build/tests/unit/bdev
 
 # promises PATH ACCESS: on one device, which must be reached in the way that is named.
 promises() {
-    "$PROMISES" 1 "$1" >/tmp/promises 2>&1 || {
+    "$BUILD/test_bdev" 1 "$1" >/tmp/promises 2>&1 || {
         cat /tmp/promises
         hg_die "$1 does not keep what a block device promises"
     }
@@ -31,3 +31,9 @@ for namespace in 1 2; do
     promises "/dev/${name}n$namespace" "direct I/O, polled"
 done
 vm_no_errors "$complaints"
+
+name=$(basename "$VM_PCI/$VM_NVME"/nvme/nvme*)
+for device in "/dev/ng${name#nvme}n1" "/dev/${name}n1"; do
+    "$BUILD/test_uring" "$device" $((2048 * 512)) || hg_die "a medium error on $device is not told as such"
+done
+vm_step "medium errors are told as such"

@@ -93,5 +93,5 @@ in_guest() {
             words+=("--qemu=$word")
         done
     done
-    in_guest 300 "${words[@]}" bash tests/vm/kernel-nvme.bash
+    in_guest 300 --bad nv1n1:2048 "${words[@]}" bash tests/vm/kernel-nvme.bash
 }

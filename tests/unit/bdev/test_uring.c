@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What only the io_uring device promises: opening, read only, short transfers, errors of the kernel. */
+/*
+ * What only the io_uring device promises: opening, read only, short transfers, errors of the kernel.
+ * Arguments: none, or a device and the offset of a block on it that cannot be read, to see just that.
+ */
 #include "../../../drivers/bdev/uring_impl.h"
 #include "loop.h"
 #include <CUnit/Basic.h>
@@ -252,23 +255,62 @@ static void test_status(void)
         CU_ASSERT(uring_status(table[i].kernel) == table[i].status);
 }
 
-int main(void)
+static const char *bad_path;
+static uint64_t bad_offset;
+
+/* Its neighbours can be read, and it can be written. */
+static void test_medium_error(void)
+{
+    struct hg_bdev_info info;
+    struct hg_bdev *dev;
+    uint8_t *buf = aligned_alloc(HG_BLOCK, HG_BLOCK);
+    struct hg_iov iov = {buf, HG_BLOCK};
+    struct hg_err err = {""};
+
+    CU_ASSERT_FATAL(buf != NULL);
+    CU_ASSERT_FATAL(hg_bdev_uring_open(bad_path, false, &dev, &err) == 0);
+    CU_ASSERT(hg_bdev_sync(dev, HG_BDEV_READ, bad_offset, iov, &err) == -ENODATA);
+    CU_ASSERT(strstr(err.text, bad_path) != NULL);
+    hg_bdev_info(dev, &info);
+    CU_ASSERT(info.errors[HG_BDEV_ERR_MEDIA] == 1 && info.errors[HG_BDEV_ERR_OTHER] == 0);
+    CU_ASSERT(hg_bdev_sync(dev, HG_BDEV_READ, bad_offset - HG_BLOCK, iov, NULL) == 0);
+    CU_ASSERT(hg_bdev_sync(dev, HG_BDEV_READ, bad_offset + HG_BLOCK, iov, NULL) == 0);
+    memset(buf, 0x11, HG_BLOCK);
+    CU_ASSERT(hg_bdev_sync(dev, HG_BDEV_WRITE, bad_offset, iov, NULL) == 0);
+    hg_bdev_info(dev, &info);
+    CU_ASSERT(info.errors[HG_BDEV_ERR_MEDIA] == 1);
+    hg_bdev_close(dev);
+    free(buf);
+}
+
+static bool add_tests(CU_pSuite suite)
+{
+    if (bad_path != NULL)
+        return CU_add_test(suite, "a medium error is told as such", test_medium_error) != NULL;
+    return CU_add_test(suite, "a file opens once", test_opens_once) != NULL &&
+           CU_add_test(suite, "what is no device is refused", test_refuses) != NULL &&
+           CU_add_test(suite, "read only", test_read_only) != NULL &&
+           CU_add_test(suite, "a short transfer is an error", test_short_transfer) != NULL &&
+           CU_add_test(suite, "fua is durable at completion", test_fua_is_durable) != NULL &&
+           CU_add_test(suite, "the kernel's workers run elsewhere", test_workers_elsewhere) !=
+               NULL &&
+           CU_add_test(suite, "how a file is reached is told", test_info) != NULL &&
+           CU_add_test(suite, "errors of the kernel have our names", test_status) != NULL;
+}
+
+int main(int argc, char **argv)
 {
     unsigned failed;
     CU_pSuite suite;
 
+    if (argc == 3) {
+        bad_path = argv[1];
+        bad_offset = strtoull(argv[2], NULL, 10);
+    }
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 1;
     suite = CU_add_suite("uring", NULL, NULL);
-    if (suite == NULL || CU_add_test(suite, "a file opens once", test_opens_once) == NULL ||
-        CU_add_test(suite, "what is no device is refused", test_refuses) == NULL ||
-        CU_add_test(suite, "read only", test_read_only) == NULL ||
-        CU_add_test(suite, "a short transfer is an error", test_short_transfer) == NULL ||
-        CU_add_test(suite, "fua is durable at completion", test_fua_is_durable) == NULL ||
-        CU_add_test(suite, "the kernel's workers run elsewhere", test_workers_elsewhere) == NULL ||
-        CU_add_test(suite, "how a file is reached is told", test_info) == NULL ||
-        CU_add_test(suite, "errors of the kernel have our names", test_status) == NULL ||
-        CU_basic_run_tests() != CUE_SUCCESS)
+    if (suite == NULL || !add_tests(suite) || CU_basic_run_tests() != CUE_SUCCESS)
         return 1;
     failed = CU_get_number_of_failures();
     CU_cleanup_registry();
