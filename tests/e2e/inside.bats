@@ -95,10 +95,11 @@ assert names == set(t), names ^ set(t)' "$HG_TOP/include/headgate/tcp.h"
 import json, sys
 j = json.load(sys.stdin)
 shown = {"port." + n for n, v in j["port"].items() if type(v) is int}
+shown |= {"device." + n for d in j["devices"] for n, v in d.items() if type(v) is int}
 for shard in j["shards"]:
     shown |= {a + "." + n for a, area in shard.items() for n in area}
 areas = {name.split(".")[0] for name in shown}
-assert areas >= {"port", "shard", "net", "tcp", "tls", "ingest", "store"}, areas
+assert areas >= {"port", "device", "shard", "net", "tcp", "tls", "ingest", "store"}, areas
 for name in sorted(shown):
     text = j["help"].get(name, "")
     assert len(text) > 5 and " " in text, name + " has no sentence"
