@@ -95,3 +95,15 @@ in_guest() {
     done
     in_guest 300 --bad nv1n1:2048 "${words[@]}" bash tests/vm/kernel-nvme.bash
 }
+
+@test "a medium error under an NVMe device is told with volume, device and place, and the node goes on" {
+    local mib bad=()
+    for ((mib = 4; mib < 120; mib++)); do
+        bad+=(--bad "nv1n1:$((mib * 2048 + 1024))")
+    done
+    in_guest 300 "${bad[@]}" bash tests/vm/medium.bash
+}
+
+@test "a controller that is taken out is let go at once; the source is told, and the node stops as it should" {
+    in_guest 300 bash tests/vm/removal.bash
+}
