@@ -264,6 +264,50 @@ static void test_removed(void)
     rig_close(&r); /* its memory can be released, nobody uses it */
 }
 
+/* Back on the bus it is as after power on, and has kept its cache. */
+static void test_inserted(void)
+{
+    struct nvme_emu_cfg cfg = nvme_emu_cfg_default(RIG_SIZE, 4096);
+    struct rig r;
+
+    rig_start(&r, &cfg);
+    memset(r.data, 0x66, 4096);
+    CU_ASSERT(rig_do(&r, 1, rig_rw(&r, NVME_NVM_WRITE, 0, 1), NULL) == 0);
+    nvme_emu_remove(r.emu);
+    nvme_emu_insert(r.emu);
+    CU_ASSERT(rig_csts(&r) == 0 && nvme_reg_read32(r.dev, NVME_REG_CC) == 0);
+    rig_enable(&r);
+    CU_ASSERT(rig_create_queue(&r, 1) == 0);
+    memset(r.data, 0, 4096);
+    CU_ASSERT(rig_do(&r, 1, rig_rw(&r, NVME_NVM_READ, 0, 1), NULL) == 0 && r.data[0] == 0x66);
+    rig_close(&r);
+}
+
+/* Without bus master it reaches no memory, whatever is rung, and all of it can be released. */
+static void test_halted(void)
+{
+    struct nvme_emu_fault late = {
+        .kind = NVME_EMU_LATE, .opc = NVME_NVM_WRITE, .first = 1, .delay_ns = HG_MS(1)};
+    struct nvme_emu_cfg cfg = nvme_emu_cfg_default(RIG_SIZE, 4096);
+    struct nvme_cqe cqe;
+    struct rig r;
+
+    rig_start(&r, &cfg);
+    nvme_emu_fault_add(r.emu, &late);
+    rig_send(&r, 1, rig_rw(&r, NVME_NVM_WRITE, 0, 1));
+    rig_run(&r);
+    r.dev->ops->halt(r.dev);
+    r.dev->ops->halt(r.dev);
+    rig_send(&r, 1, rig_flush(&r));
+    r.now += HG_MS(5);
+    rig_run(&r);
+    CU_ASSERT(!rig_reap(&r, 1, &cqe));
+    CU_ASSERT(rig_stats(&r).writes == 0 && rig_stats(&r).flushes == 0);
+    r.dev->ops->dma_free(r.dev, r.q[1].sq, 4096);
+    r.q[1].sq = NULL;
+    rig_close(&r);
+}
+
 static void test_secondary_offline(void)
 {
     struct nvme_emu_cfg cfg = nvme_emu_cfg_default(RIG_SIZE, 4096);
@@ -374,6 +418,8 @@ static const CU_TestInfo tests[] = {
     {"never ready, never shut down, never disabled", test_moods},
     {"fatal status ends with a reset, or with a power cut only", test_fatal},
     {"a removed device reads as ones", test_removed},
+    {"a device that is back on the bus has kept its cache", test_inserted},
+    {"a halted device reaches no memory", test_halted},
     {"a secondary controller that is offline stays fatal", test_secondary_offline},
     {"mappings are counted", test_memory},
     {"memory of a queue is in use until the queue is gone", test_memory_in_use},
