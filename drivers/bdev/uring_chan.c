@@ -13,8 +13,8 @@
  *    block layer would have to split (seen with Linux 6.1, which never waits for a polled bio). All else,
  *    and what it refuses later, goes to a plain ring beside it.
  * 4. What the kernel cannot do without waiting (fsync, fallocate, writes that extend a file) it does in
- *    workers, which inherit the CPUs of the thread that asks. A shard never leaves its CPU, so they are
- *    sent where the process's first thread runs, which sleeps.
+ *    workers, which inherit the CPUs of the thread that asks, so they share a shard's. Sent to control's
+ *    CPU they cost more: there another shard may poll, and its queue overflowed meanwhile.
  * 5. The file is registered, and so is the callers' DMA memory where RLIMIT_MEMLOCK allows; a request
  *    of one buffer inside a registered region goes out as a fixed one.
  */
@@ -56,8 +56,6 @@ struct uring_chan {
     struct hg_bdev_chan base;
     struct io_uring ring;
     struct io_uring plain; /* beside a polled ring */
-    pthread_t user;        /* thread that submitted last, whose workers have been placed */
-    bool used;
     bool polled;
     unsigned polled_now;      /* requests in the polled ring */
     struct bdev_fifo refused; /* requests that never reached the ring; their status is set */
@@ -405,32 +403,11 @@ static int refusal(const struct uring_dev *dev, const struct hg_bdev_io *io)
     return find_way(dev, io->op, &way) != NULL ? 0 : -EOPNOTSUPP;
 }
 
-/* Before a thread's first request. The kernel knows of its workers only once it has submitted something,
- * and moves none that runs already. Without effect before Linux 5.14. */
-static void place_workers(struct uring_chan *chan)
-{
-    struct io_uring *ring = chan->polled ? &chan->plain : &chan->ring;
-    struct io_uring_cqe *cqe;
-    cpu_set_t here, home;
-
-    chan->user = pthread_self();
-    chan->used = true;
-    if (sched_getaffinity(0, sizeof here, &here) != 0 ||
-        sched_getaffinity(getpid(), sizeof home, &home) != 0 || CPU_EQUAL(&here, &home))
-        return;
-    io_uring_prep_nop(io_uring_get_sqe(ring));
-    if (io_uring_submit_and_wait(ring, 1) == 1 && io_uring_peek_cqe(ring, &cqe) == 0)
-        io_uring_cqe_seen(ring, cqe);
-    (void)io_uring_register_iowq_aff(ring, sizeof home, &home);
-}
-
 unsigned uring_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsigned n)
 {
     struct uring_chan *chan = uring_chan_of(base);
     const struct uring_dev *dev = uring_dev_of(base->dev);
 
-    if (!chan->used || !pthread_equal(chan->user, pthread_self()))
-        place_workers(chan);
     for (unsigned i = 0; i < n; i++) {
         ios[i]->status = refusal(dev, ios[i]);
         if (ios[i]->status == 0)

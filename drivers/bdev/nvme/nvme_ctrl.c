@@ -337,6 +337,8 @@ static int poll_run(struct nvme_ctrl *ctrl)
         nvme_ctrl_reset(ctrl, "did not answer an admin command in time");
     else if (wanted != NULL)
         nvme_ctrl_reset(ctrl, wanted);
+    else if (ctrl->stopping && !ctrl->job.busy && !ctrl->aborting)
+        go(ctrl, NVME_ST_SHUTDOWN);
     else
         nvme_admin_run(ctrl);
     ctrl->admin_strays = ctrl->admin.strays;
@@ -348,6 +350,7 @@ static void enter_shutdown(struct nvme_ctrl *ctrl)
 {
     uint32_t cc = nvme_reg_read32(ctrl->dev, NVME_REG_CC);
 
+    ctrl->step = 0;
     nvme_reg_write32(ctrl->dev, NVME_REG_CC, (cc & ~NVME_CC_SHN_MASK) | NVME_CC_SHN_NORMAL);
 }
 
@@ -452,7 +455,7 @@ void nvme_ctrl_tick(struct nvme_ctrl *ctrl, hg_ns now)
         ctrl->dev->ops->attend(ctrl->dev);
         if (csts(ctrl) == NVME_REG_GONE)
             nvme_ctrl_dead(ctrl, -ENODEV, "is gone from the bus");
-        else if (ctrl->state > NVME_ST_ENABLE)
+        else if (ctrl->state > NVME_ST_ENABLE && ctrl->state < NVME_ST_SHUTDOWN)
             (void)nvme_qp_reap(&ctrl->admin, NVME_ADMIN_ENTRIES);
     }
     for (unsigned i = 0; i < STEPS_PER_TICK && step(ctrl); i++)
@@ -545,10 +548,9 @@ void nvme_ctrl_stop(struct nvme_ctrl *ctrl, hg_ns now)
 {
     pthread_mutex_lock(&ctrl->lock);
     take_time(ctrl, now);
-    if (ctrl->state != NVME_ST_DEAD && ctrl->state != NVME_ST_OFF) {
-        ctrl->step = 0;
-        go(ctrl, ctrl->state == NVME_ST_RUN ? NVME_ST_SHUTDOWN : NVME_ST_OFF);
-    }
+    ctrl->stopping = true;
+    if (ctrl->state < NVME_ST_RUN)
+        go(ctrl, NVME_ST_OFF);
     pthread_mutex_unlock(&ctrl->lock);
 }
 

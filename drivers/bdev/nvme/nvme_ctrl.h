@@ -161,6 +161,7 @@ struct nvme_ctrl {
     bool entered;           /* the state's first action was taken */
     struct nvme_caps found; /* what this start has found out */
     bool dbbuf_on;          /* the controller has taken the shadow doorbells */
+    bool stopping;          /* shut down as soon as no admin command is under way */
     bool lost_state;        /* it was reset by others than us, or has lost power */
     uint64_t unsafe_seen;   /* unsafe shutdowns at the last RUN */
     uint8_t uuid[24];       /* NGUID and EUI64 of the namespace at its first identification */

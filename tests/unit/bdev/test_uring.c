@@ -19,8 +19,6 @@ struct rig {
     char path[64];
     struct hg_bdev *dev;
     uint8_t *buf; /* 64 KiB */
-    char cpus[64];
-    bool ok;
 };
 
 static void rig_open(struct rig *r, bool read_only)
@@ -150,68 +148,6 @@ static void test_fua_is_durable(void)
     rig_close(&r);
 }
 
-/* The CPUs that the workers for this thread's requests may use, a line for each CPU list; false: none. */
-static bool worker_cpus(char *list, size_t size)
-{
-    char command[256];
-    size_t n;
-    FILE *f;
-
-    snprintf(command, sizeof command,
-             "cd /proc/%d/task && for t in $(grep -l '^iou-wrk-%d$' */comm); do sed -n "
-             "'s/^Cpus_allowed_list:.//p' ${t%%/comm}/status; done | sort -u",
-             (int)getpid(), (int)gettid());
-    f = popen(command, "re");
-    if (f == NULL)
-        return false;
-    n = fread(list, 1, size - 1, f);
-    list[n] = '\0';
-    pclose(f);
-    return n > 0;
-}
-
-static void *pinned_flush(void *arg)
-{
-    struct rig *r = arg;
-    struct hg_bdev_chan *chan;
-    struct hg_bdev_io io = {.op = HG_BDEV_FLUSH};
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(1, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0 ||
-        hg_bdev_chan_open(r->dev, 4, NULL, &chan, NULL) != 0)
-        return NULL;
-    io.status = bdev_sync_io(chan, &io) | bdev_sync_io(chan, &io);
-    r->ok = io.status == 0 && worker_cpus(r->cpus, sizeof r->cpus);
-    hg_bdev_chan_close(chan);
-    return NULL;
-}
-
-/* Workers of the kernel stay away from the CPU of a thread that polls. */
-static void test_workers_elsewhere(void)
-{
-    struct rig r = {0};
-    cpu_set_t before, first;
-    pthread_t thread;
-
-    CPU_ZERO(&first);
-    CPU_SET(0, &first);
-    if (sched_getaffinity(0, sizeof before, &before) != 0 || !CPU_ISSET(0, &before) ||
-        !CPU_ISSET(1, &before)) {
-        printf("skipped: CPUs 0 and 1 are not both ours\n");
-        return;
-    }
-    rig_open(&r, false);
-    CU_ASSERT_FATAL(sched_setaffinity(0, sizeof first, &first) == 0);
-    CU_ASSERT_FATAL(pthread_create(&thread, NULL, pinned_flush, &r) == 0);
-    pthread_join(thread, NULL);
-    CU_ASSERT(r.ok);
-    CU_ASSERT(strcmp(r.cpus, "0\n") == 0);
-    CU_ASSERT(sched_setaffinity(0, sizeof before, &before) == 0);
-    rig_close(&r);
-}
-
 /* What /sys tells of a device of the kernel's. */
 static void test_info(void)
 {
@@ -292,8 +228,6 @@ static bool add_tests(CU_pSuite suite)
            CU_add_test(suite, "read only", test_read_only) != NULL &&
            CU_add_test(suite, "a short transfer is an error", test_short_transfer) != NULL &&
            CU_add_test(suite, "fua is durable at completion", test_fua_is_durable) != NULL &&
-           CU_add_test(suite, "the kernel's workers run elsewhere", test_workers_elsewhere) !=
-               NULL &&
            CU_add_test(suite, "how a file is reached is told", test_info) != NULL &&
            CU_add_test(suite, "errors of the kernel have our names", test_status) != NULL;
 }
