@@ -126,6 +126,8 @@ static void print_device(const json_t *d, bool buckets)
                                                               : "no volatile cache");
     if (json_is_integer(json_object_get(d, "numa_node")))
         printf(", NUMA node %" PRIu64, ctl_number(d, "numa_node"));
+    if (ctl_text(d, "access")[0] != '\0')
+        printf(", by %s", ctl_text(d, "access"));
     printf("\n  %" PRIu64 " queues, depth %" PRIu64 " in all, in flight %" PRIu64 "\n",
            ctl_number(d, "queues"), ctl_number(d, "depth"), ctl_number(d, "in_flight"));
     print_latency(json_object_get(json_object_get(d, "latency"), "read"), "reads:", buckets);

@@ -97,11 +97,12 @@ json_t *device_json(const struct device_facts *f)
         i->numa_node < 0 ? json_null() : json_integer(i->numa_node), "health", health_json(i));
 
     json_object_update_new(
-        o, json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "queues", number(f->load.chans),
-                     "queues_max", i->queues_max == 0 ? json_null() : number(i->queues_max),
-                     "depth", number(f->load.depth), "in_flight", number(f->load.in_flight),
-                     "errors", errors_json(i), "latency", "read", latency_json(&f->load.latency[0]),
-                     "other", latency_json(&f->load.latency[1])));
+        o, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "access",
+                     text_or_null(i->access), "queues", number(f->load.chans), "queues_max",
+                     i->queues_max == 0 ? json_null() : number(i->queues_max), "depth",
+                     number(f->load.depth), "in_flight", number(f->load.in_flight), "errors",
+                     errors_json(i), "latency", "read", latency_json(&f->load.latency[0]), "other",
+                     latency_json(&f->load.latency[1])));
     return o;
 }
 

@@ -181,8 +181,9 @@ static void test_json_absent(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(o);
     CU_ASSERT_STRING_EQUAL(text(o, "name"), "/srv/dev0");
     CU_ASSERT_STRING_EQUAL(text(o, "state"), "ok");
-    for (const char *const *key = (const char *const[]){"model", "serial", "firmware", "numa_node",
-                                                        "health", "queues_max", "state_text", NULL};
+    for (const char *const *key =
+             (const char *const[]){"model", "serial", "firmware", "numa_node", "access", "health",
+                                   "queues_max", "state_text", NULL};
          *key != NULL; key++)
         CU_ASSERT(json_is_null(json_object_get(o, *key)));
     CU_ASSERT_EQUAL(number(json_object_get(json_object_get(o, "latency"), "read"), "count"), 0);
@@ -198,6 +199,7 @@ static void test_json_full(void)
                                    .model = "Model",
                                    .serial = "S1",
                                    .firmware = "F",
+                                   .access = "direct I/O, polled",
                                    .numa_node = 1,
                                    .queues_max = 32,
                                    .has_health = true,
@@ -217,6 +219,7 @@ static void test_json_full(void)
     CU_ASSERT_EQUAL(json_array_size(json_object_get(health, "warnings")), 2);
     CU_ASSERT_EQUAL(number(json_object_get(o, "errors"), "reset"), 2);
     CU_ASSERT_EQUAL(number(o, "depth"), 256);
+    CU_ASSERT_STRING_EQUAL(text(o, "access"), "direct I/O, polled");
     CU_ASSERT_EQUAL(number(o, "queues_max"), 32);
     lat = json_object_get(json_object_get(o, "latency"), "other");
     CU_ASSERT_EQUAL(number(lat, "count"), 10);
