@@ -35,7 +35,7 @@
 #define FIXED_MAX ((size_t)1 << 30) /* the kernel's limit for one registered buffer */
 #define FIXED_BUFFERS_MAX 64u
 #define POLL_BURST 64u
-#define TRIES_MAX 200u /* how often a request is sent again that the kernel has no room for */
+#define RETRY_TIME HG_SEC(10) /* how long a request is sent again that the kernel has no room for */
 
 struct uring_slot {
     struct hg_bdev_io *io; /* NULL: free */
@@ -44,7 +44,6 @@ struct uring_slot {
     uint64_t piece;        /* bytes of the NVMe command in flight */
     int fixed;             /* registered buffer it lies in, or -1 */
     unsigned first;        /* vec[first..io->iovcnt) is left to transfer */
-    unsigned tries;        /* sent again without progress */
     uint8_t way;           /* of ways[], write zeroes and deallocate */
     bool plain;            /* not for the polled ring, or refused by it */
     bool sync;             /* what is in flight is the fsync after it */
@@ -367,7 +366,6 @@ static void start_io(struct uring_chan *chan, struct hg_bdev_io *io)
     slot->done = 0;
     slot->total = 0;
     slot->first = 0;
-    slot->tries = 0;
     slot->way = __atomic_load_n(&dev->way[io->op], __ATOMIC_RELAXED);
     slot->sync = false;
     slot->fixed = fixed_index(chan, io);
@@ -424,7 +422,6 @@ unsigned uring_submit(struct hg_bdev_chan *base, struct hg_bdev_io **ios, unsign
 static void advance(struct uring_slot *slot, uint64_t bytes)
 {
     slot->done += bytes;
-    slot->tries = 0;
     while (bytes > 0 && moves_data(slot->io)) {
         struct iovec *vec = &slot->vec[slot->first];
         size_t step = bytes < vec->iov_len ? (size_t)bytes : vec->iov_len;
@@ -466,8 +463,7 @@ static bool again(struct uring_chan *chan, struct uring_slot *slot, int res)
 {
     struct uring_dev *dev = uring_dev_of(chan->base.dev);
 
-    if ((res == -EINTR || res == -EAGAIN) && slot->tries < TRIES_MAX) {
-        slot->tries++;
+    if ((res == -EINTR || res == -EAGAIN) && chan->base.now < slot->io->submitted + RETRY_TIME) {
         bdev_count(&dev->base, HG_BDEV_ERR_RETRIED);
         return true;
     }
