@@ -170,6 +170,8 @@ static void reset(struct nvme_emu *emu)
 /* 3.6: a shutdown notification, also to a controller that is not enabled. */
 static void shutdown(struct nvme_emu *emu)
 {
+    /* Stores reach a device in their order: doorbells that stand now were rung before. */
+    (void)emu_doorbells(emu, true);
     emu->stats.shutdowns++;
     emu->shut_due = emu->now + emu->cfg.shutdown_ns;
     csts_set(emu, (emu->csts & ~CSTS_SHST(3)) | CSTS_SHST(NVME_SHST_OCCURRING));

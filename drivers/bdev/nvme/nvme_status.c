@@ -27,7 +27,7 @@ static const struct row rows[] = {
      "aborted on request"},
     {NVME_SCT_GENERIC, NVME_SC_ABORT_SQ_DELETION, true, -EIO, HG_BDEV_ERR_OTHER,
      "the queue was deleted"},
-    {NVME_SCT_GENERIC, NVME_SC_INVALID_NS, false, -ENXIO, HG_BDEV_ERR_OTHER,
+    {NVME_SCT_GENERIC, NVME_SC_INVALID_NS, false, -ENODEV, HG_BDEV_ERR_OTHER,
      "the namespace is not there"},
     {NVME_SCT_GENERIC, NVME_SC_INVALID_PRP_OFFSET, false, -EIO, HG_BDEV_ERR_OTHER,
      "a PRP has an offset where none may be"},

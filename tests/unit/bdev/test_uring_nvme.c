@@ -105,7 +105,7 @@ static void test_status(void)
         {-EIO, -EIO},
         {-EAGAIN, -EAGAIN},
         {0x001, -EOPNOTSUPP},
-        {0x00b, -ENXIO},
+        {0x00b, -ENODEV},
         {0x020, -EROFS},
         {0x080, -EIO},
         {0x081, -ENOSPC},

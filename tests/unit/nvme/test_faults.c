@@ -29,7 +29,7 @@ static const struct {
     {"fail=write:1:0/20", HG_BDEV_WRITE, -EROFS, HG_BDEV_ERR_OTHER, 0},
     {"fail=write:1:0/6/dnr", HG_BDEV_WRITE, -EIO, HG_BDEV_ERR_OTHER, 0},
     {"fail=write-zeroes:1:0/1/dnr", HG_BDEV_WRITE_ZEROES, -EOPNOTSUPP, HG_BDEV_ERR_OTHER, 0},
-    {"fail=read:1:0/b", HG_BDEV_READ, -ENXIO, HG_BDEV_ERR_OTHER, 0},
+    {"fail=read:1:0/b", HG_BDEV_READ, -ENODEV, HG_BDEV_ERR_OTHER, 0},
     {"fail=read:1-:7/ff", HG_BDEV_READ, -EIO, HG_BDEV_ERR_OTHER, 0},
     /* slow, and aborted */
     {"late=read:1:30ms", HG_BDEV_READ, 0, HG_BDEV_ERRORS, 0},
