@@ -107,3 +107,7 @@ in_guest() {
 @test "a controller that is taken out is let go at once; the source is told, and the node stops as it should" {
     in_guest 300 bash tests/vm/removal.bash
 }
+
+@test "what keeps a node from its NVMe controllers is told, and mended by the commands it prints" {
+    in_guest 400 bash tests/vm/attach.bash
+}
