@@ -57,6 +57,16 @@ print(eval(sys.argv[2]))' "$@"
     verify
 }
 
+@test "a controller with one I/O queue serves a node of one shard" {
+    local i
+    for i in 1 2; do
+        emulated ,queues=1
+        replicate $i
+        verify
+        hg_kill headgate
+    done
+}
+
 @test "commands that are late, lost or refused, and a fatal status: replication goes on" {
     emulated ,timeout=1s,late=write:20:never,lose=write:60,fail=write:90-91:0/6,fatal=write:150
     replicate 2

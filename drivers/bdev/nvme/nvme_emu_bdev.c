@@ -3,8 +3,8 @@
  * From a name in a profile to the NVMe driver over an emulated controller that has its own thread:
  *
  *   nvme-emu:SIZE[,OPTION...]   with image=FILE (else memory), block=512|4096, cache=yes|no,
- *                               payload=yes|no, shadow=yes|no, sgl=yes|no, serial=TEXT, timeout=TIME (of
- *                               commands), and faults as nvme_emu_fault_parse() reads them
+ *                               payload=yes|no, shadow=yes|no, sgl=yes|no, queues=N, serial=TEXT,
+ *                               timeout=TIME (of commands), and faults as nvme_emu_fault_parse() reads them
  */
 #include "nvme_bdev.h"
 #include "nvme_emu.h"
@@ -57,7 +57,7 @@ static bool set_switch(struct emu_name *n, const char *key, const char *value)
 
 static bool set_value(struct emu_name *n, const char *key, const char *value)
 {
-    uint64_t block;
+    uint64_t block, count;
 
     if (strcmp(key, "image") == 0) {
         n->cfg.ns[0].path = value;
@@ -71,6 +71,10 @@ static bool set_value(struct emu_name *n, const char *key, const char *value)
 
         n->opts.admin_timeout = n->opts.io_timeout;
         return good;
+    }
+    if (strcmp(key, "queues") == 0 && hg_units_count(value, &count) == 0) {
+        n->cfg.queues = (unsigned)count;
+        return count >= 1 && count <= NVME_EMU_QUEUES_MAX;
     }
     if (strcmp(key, "block") == 0 && hg_units_count(value, &block) == 0) {
         n->cfg.ns[0].block = (uint32_t)block;
@@ -98,10 +102,11 @@ static int set_option(struct emu_name *n, char *word, struct hg_err *err)
         n->n_faults++;
         return 0;
     }
-    return hg_fail(err, -EINVAL,
-                   "'%s' is none of image=FILE block=512|4096 cache=yes|no payload=yes|no "
-                   "shadow=yes|no sgl=yes|no serial=TEXT timeout=TIME, and no fault: %.150s",
-                   word, why.text);
+    return hg_fail(
+        err, -EINVAL,
+        "'%s' is none of image=FILE block=512|4096 cache=yes|no payload=yes|no "
+        "shadow=yes|no sgl=yes|no queues=N serial=TEXT timeout=TIME, and no fault: %.150s",
+        word, why.text);
 }
 
 /* The same name gives the same serial number, different ones most likely another. */
