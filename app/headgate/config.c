@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of options, and loading, setting and printing by it. */
+#include "checks.h"
 #include "config.h"
 #include "access.h"
 #include "netcfg.h"
@@ -578,6 +579,11 @@ static int check_store(const struct config *cfg, struct hg_err *err)
     for (unsigned i = n; i < HG_POOL_DEVICES_MAX; i++)
         if (cfg->devices[i][0] != '\0')
             return hg_fail(err, -EINVAL, "[store] device%u is given but device%u is not", i, n);
+    for (unsigned i = 0; i < n; i++) {
+        rc = checks_device(cfg->devices[i], i, err);
+        if (rc != 0)
+            return rc;
+    }
     rc = check_twice(cfg, n, err);
     return rc != 0 ? rc : check_emulated(cfg, err);
 }
@@ -648,6 +654,8 @@ int config_check(struct config *cfg, struct hg_err *err)
     int rc = netcfg_check(cfg, err);
     uint64_t n;
 
+    if (rc == 0)
+        rc = checks_cpus(cfg, err);
     if (rc == 0)
         rc = check_tls(cfg, err);
     if (rc != 0)

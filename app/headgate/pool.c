@@ -60,7 +60,8 @@ static int open_device(const struct config *cfg, const char *name, struct hg_bde
     }
     if (hg_bdev_nvme_emu_name(name, err) != 0)
         return hg_bdev_nvme_emu_open(name, out, err);
-    if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0)
+    /* A device that is gone from /dev must not come back as a file there, which is memory. */
+    if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0 && strncmp(name, "/dev/", 5) != 0)
         rc = make_file(cfg, name, err);
     return rc != 0 ? rc : hg_bdev_uring_open(name, false, out, err);
 }

@@ -186,7 +186,7 @@ set -e
 cd $HG_DIR/user
 mount -t tmpfs tmpfs /run
 ./headgate --config demo.ini --set store.device-size=64M \\
-    --set store.device0=d0 --set store.device1=d1 --set store.device2=d2 --set store.device3=d3 \\
+    --set store.device0=./d0 --set store.device1=./d1 --set store.device2=./d2 --set store.device3=./d3 \\
     --set tls.certificate=pki/node.crt --set tls.key=pki/node.key --set tls.ca=pki/ca.crt \\
     --set control.socket=control.sock --set ingest.buffers=32M --set ingest.credit=1M >out 2>err &
 daemon=\$!

@@ -38,6 +38,48 @@ static void test_names(void)
     bad("/ns= is followed by the number of a namespace");
 }
 
+/* What would be taken for a path, and made as a file. */
+static void test_slips(void)
+{
+    static const char *const slips[] = {"0000:01:00.0", "nvme0n1", "NVMe:0000:01:00.0",
+                                        "pci:01:00.0", "nvme-emu"};
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(slips); i++) {
+        devices("/dev/a", slips[i]);
+        bad("a path has a '/'");
+    }
+    devices("mem:x", "/dev/a");
+    bad("write it like mem:1G");
+    devices("mem:0", "/dev/a");
+    bad("write it like mem:1G");
+    devices("disks/a", "./b");
+    good();
+}
+
+static void shards(const char *list)
+{
+    char text[CFG_TEXT_MAX + 32];
+
+    begin();
+    snprintf(text, sizeof text, "cpu.shards=%s", list);
+    set(text);
+}
+
+static void test_shards(void)
+{
+    static const char *const wrong[] = {"",     ",", "1,",   ",1", "1-3",
+                                        "0, 1", "x", "1024", "-1", "99999999999999999999"};
+
+    for (unsigned i = 0; i < HG_ARRAY_LEN(wrong); i++) {
+        shards(wrong[i]);
+        bad("[cpu] shards = ");
+    }
+    shards("1,2,1");
+    bad("CPU 1 is named twice");
+    shards("0,1,1023");
+    good();
+}
+
 static void test_twice(void)
 {
     devices("/dev/a", "/dev/a");
@@ -58,6 +100,8 @@ int main(void)
         return 1;
     CU_add_test(s, "names that are good", test_good);
     CU_add_test(s, "NVMe names that are wrong are refused", test_names);
+    CU_add_test(s, "what was meant otherwise is not taken for a path", test_slips);
+    CU_add_test(s, "shards are CPUs, each once", test_shards);
     CU_add_test(s, "a device named twice is refused", test_twice);
     CU_basic_run_tests();
     failed = CU_get_number_of_failures();

@@ -28,8 +28,8 @@ static void begin(void)
     set("tls.certificate=c");
     set("tls.key=k");
     set("tls.ca=a");
-    set("store.device0=d0");
-    set("store.device1=d1");
+    set("store.device0=./d0");
+    set("store.device1=./d1");
 }
 
 static void good(unsigned ports)
