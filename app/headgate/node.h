@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "devwatch.h"
+#include "rundir.h"
 #include <headgate/helpers.h>
 #include <headgate/shard.h>
 #include <jansson.h>
@@ -54,6 +55,7 @@ struct node_devices {
 struct node {
     struct config cfg;
     const char *argv0;
+    char rundir[RUNDIR_MAX];                    /* EAL's files; "" before it runs */
     struct node_port ports[HG_SHARD_PORTS_MAX]; /* in the order of the profile's sections */
     unsigned n_ports;
     struct hg_bdev *devs[HG_POOL_DEVICES_MAX];

@@ -111,13 +111,15 @@ static int stage_eal(struct node *node, struct hg_err *err)
                        "EAL did not start: %s; see its lines above. Without hugepages set [eal] "
                        "huge = no; without root run inside: unshare -rnm",
                        rte_strerror(rte_errno));
+    rundir_note(node->rundir);
+    rundir_sweep(node->rundir);
     return 0;
 }
 
 static void undo_eal(struct node *node)
 {
-    (void)node;
     rte_eal_cleanup();
+    rundir_remove(node->rundir);
 }
 
 /* ---- TLS ---- */
