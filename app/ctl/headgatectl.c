@@ -238,18 +238,45 @@ static void usage(FILE *out)
           out);
 }
 
+/* The rows of one command; whether there is such a one. */
+static bool usage_of(FILE *out, const char *name, bool with_help)
+{
+    bool known = false;
+
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        fprintf(out, "usage: headgatectl [--socket PATH] [--json] %s %s\n", name,
+                commands[i].arguments);
+        if (with_help)
+            fprintf(out, "        %s\n", commands[i].help);
+        known = true;
+    }
+    return known;
+}
+
 static int run(const struct ctl *ctl, int argc, char **argv)
 {
     int rc = CTL_USAGE;
 
+    if (argc == 0) {
+        usage(stderr);
+        return CTL_USAGE;
+    }
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) &&
+        usage_of(stdout, argv[0], true))
+        return 0;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (argc > 0 && strcmp(argv[0], commands[i].name) == 0) {
+        if (strcmp(argv[0], commands[i].name) == 0) {
             rc = commands[i].run(ctl, argc, argv);
             break;
         }
     }
-    if (rc == CTL_USAGE)
-        usage(stderr);
+    if (rc != CTL_USAGE)
+        return rc;
+    if (!usage_of(stderr, argv[0], false))
+        fprintf(stderr, "headgatectl: there is no command '%s'\n", argv[0]);
+    fputs("headgatectl --help tells more\n", stderr);
     return rc;
 }
 

@@ -67,16 +67,15 @@ void wants_all(const struct machine *m, struct wants *w)
     preset_memory(m, w);
 }
 
-/* "serial=..." to "/ns=" or the end; the controller must be the kernel's to tell its number. */
+/* "nvme:serial=..." to "/ns=" or the end; the controller must be the kernel's to tell its number. */
 static bool find_serial(const struct machine *m, const char *text, char addr[PCI_ADDR])
 {
-    const char *serial = strstr(text, "serial="), *end;
+    const char *serial = strncmp(text, "nvme:serial=", 12) == 0 ? text + 12 : NULL, *end;
     size_t len;
 
     addr[0] = '\0';
     if (serial == NULL)
         return false;
-    serial += 7;
     end = strstr(serial, "/ns=");
     len = end != NULL ? (size_t)(end - serial) : strlen(serial);
     for (unsigned i = 0; i < m->n_devs; i++)
@@ -110,8 +109,9 @@ static void add_store(const struct machine *m, const char *text, const char *by,
     bool kernel = find_block(m, text, addr), known;
     struct want_dev *d;
 
-    if (!kernel && (text[0] == '/' || strncmp(text, "mem:", 4) == 0))
-        return; /* a file, another block device, memory: nothing of ours to prepare */
+    if (!kernel &&
+        (text[0] == '/' || strncmp(text, "mem:", 4) == 0 || strncmp(text, "nvme-emu:", 9) == 0))
+        return; /* a file, another block device, memory, emulated: nothing of ours to prepare */
     if (!kernel && !find_serial(m, text, addr) && !memory_pci_address(text, addr))
         return;
     d = add(w, addr);

@@ -36,7 +36,8 @@ static void test_devices(void)
     machine_half(&e.t);
     CU_ASSERT_EQUAL(by_profile("[eal]\nhuge = yes\npci = yes\n[cpu]\nshards = 1,3\n"
                                "[port]\ndevice = 03:00.0\n[store]\ndevice0 = nvme:0000:04:00.0\n"
-                               "device1 = mem:1G\ndevice2 = /srv/file\n"),
+                               "device1 = mem:1G\ndevice2 = /srv/file\n"
+                               "device3 = nvme-emu:1G,serial=SN1\n"),
                     0);
     CU_ASSERT_EQUAL(e.w.n_devs, 2);
     CU_ASSERT_STRING_EQUAL(e.w.devs[0].addr, "0000:03:00.0");
