@@ -179,6 +179,21 @@ static json_t *shard_stats(struct hg_shard *shard, json_t *help)
 }
 
 /* What an operator must not overlook. */
+static void pool_warning(const struct node *node, json_t *list)
+{
+    struct hg_pool_info info;
+    char text[200];
+
+    hg_pool_info(node->pool, &info);
+    if (info.stopped == 0)
+        return;
+    snprintf(text, sizeof text,
+             "%u of %u shards write no more since a device failed a write: see the log and "
+             "headgatectl devices, then start the node again",
+             info.stopped, node->n_shards);
+    json_array_append_new(list, json_string(text));
+}
+
 static json_t *warnings(struct node *node)
 {
     json_t *list = json_array();
@@ -190,6 +205,7 @@ static json_t *warnings(struct node *node)
     }
     node_tls_warnings(node, list);
     devices_warnings(node, list);
+    pool_warning(node, list);
     if (vault_info().unlocked != 0)
         json_array_append_new(list, json_string(VAULT_WARNING));
     return list;

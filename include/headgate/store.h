@@ -66,6 +66,7 @@ struct hg_pool_info {
         free; /* bytes: of data segments; live; appendable now or after cleaning */
     uint32_t segments, segments_free;
     uint32_t volumes;
+    uint32_t stopped; /* shards that write no more since a device failed a write of theirs */
     hg_ns replay_ns; /* how long the last open took; entries replayed */
     uint64_t replay_entries;
 };

@@ -292,10 +292,12 @@ static void fail(struct hg_store *store)
     if (store->failed)
         return;
     store->failed = true;
+    atomic_fetch_add_explicit(&store->pool->n_stopped, 1, memory_order_relaxed);
     hg_log(
         HG_LOG_ERR, STORE_AREA,
-        "shard %u: a device failed a write, so it writes no more until the pool is opened again; "
-        "%u log entries are lost, reads go on",
+        "shard %u: a device failed a write, so it writes no more until the node is started again; "
+        "%u log entries that were not acknowledged are dropped, and sources send them again then; "
+        "reads go on",
         store->shard, store->n_batches);
 }
 

@@ -121,6 +121,7 @@ struct hg_pool {
     struct store_segment *segs; /* STORE_SEGMENTS_MAX reserved */
     struct store_stack free_segs, partial[STORE_STREAMS];
     _Atomic uint32_t n_shards;  /* 0 until the first store */
+    _Atomic uint32_t n_stopped; /* shards that write no more */
     _Atomic uint64_t seg_opens; /* with incarnation: the next seg_gen */
     struct store_shard_pub shard[HG_STORE_SHARDS_MAX];
     _Atomic int32_t *live0; /* per segment, from replay */

@@ -121,6 +121,7 @@ void hg_pool_info(const struct hg_pool *pool, struct hg_pool_info *out)
     out->used = mapped_bytes(pool, out->volumes);
     usable = out->capacity - STORE_KEEP_USER * seg_bytes;
     out->free = usable > out->used ? usable - out->used : 0;
+    out->stopped = atomic_load_explicit(&pool->n_stopped, memory_order_relaxed);
     out->replay_ns = pool->replay_ns;
     out->replay_entries = pool->replay_entries;
 }

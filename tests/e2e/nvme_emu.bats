@@ -85,7 +85,9 @@ print(eval(sys.argv[2]))' "$@"
     [ "$(device EMU0 'd["state"]')" = dead ]
     [ "$(device EMU1 'd["state"]')" = ok ]
     node_log "gone from the bus"
-    "$HG_CTL" stats >/dev/null
+    "$HG_CTL" stats | tee "$HG_DIR/stats"
+    grep -q '1 of 1 shards write no more' "$HG_DIR/stats"
+    grep -q 'is dead: is gone from the bus' "$HG_DIR/stats"
     # It comes back, and has all that was acknowledged.
     hg_kill headgate
     emulated

@@ -247,6 +247,7 @@ static void device_fails(unsigned op, uint64_t nth)
     struct hg_bdev_fault_cfg none = {.seed = 9};
     struct hg_bdev_fault_cfg fail = {.fail_op = op, .fail_nth = nth};
     struct rig_req q[8];
+    struct hg_pool_info pool;
     struct hg_volume *vol, *again;
     bool failed = false;
     struct rig r;
@@ -274,6 +275,8 @@ static void device_fails(unsigned op, uint64_t nth)
     hg_store_detach(r.store[0], vol);
     CU_ASSERT(rig_attach_status(&r, 0, "s/a", 0, &again) == -EIO);
     CU_ASSERT(rig_count(&r, 0, "device_errors") >= 1);
+    hg_pool_info(r.pool, &pool);
+    CU_ASSERT(pool.stopped == 1);
     rig_stop(&r, true);
     rig_start(&r, 1);
     vol = rig_attach(&r, 0, "s/a", 0);
