@@ -569,6 +569,11 @@ static int check_emulated(const struct config *cfg, struct hg_err *err)
     return 0;
 }
 
+/* What a pool of one shard cannot do without: superblocks and catalogue, and the segments that users may
+ * not take. */
+#define DEVICE_FIXED ((uint64_t)5 << 20)
+#define DEVICE_CHUNKS 6u
+
 static int check_store(const struct config *cfg, struct hg_err *err)
 {
     unsigned n = config_devices(cfg);
@@ -579,6 +584,11 @@ static int check_store(const struct config *cfg, struct hg_err *err)
     for (unsigned i = n; i < HG_POOL_DEVICES_MAX; i++)
         if (cfg->devices[i][0] != '\0')
             return hg_fail(err, -EINVAL, "[store] device%u is given but device%u is not", i, n);
+    if (cfg->device_size != 0 && cfg->device_size < DEVICE_FIXED + DEVICE_CHUNKS * cfg->chunk)
+        return hg_fail(err, -EINVAL,
+                       "[store] device-size = %" PRIu64 ": with chunk = %" PRIu64
+                       " a device has at least %" PRIu64 " bytes",
+                       cfg->device_size, cfg->chunk, DEVICE_FIXED + DEVICE_CHUNKS * cfg->chunk);
     for (unsigned i = 0; i < n; i++) {
         rc = checks_device(cfg->devices[i], i, err);
         if (rc != 0)

@@ -63,7 +63,15 @@ static int open_device(const struct config *cfg, const char *name, struct hg_bde
     /* A device that is gone from /dev must not come back as a file there, which is memory. */
     if (strcmp(cfg->create, "auto") == 0 && cfg->device_size != 0 && strncmp(name, "/dev/", 5) != 0)
         rc = make_file(cfg, name, err);
-    return rc != 0 ? rc : hg_bdev_uring_open(name, false, out, err);
+    if (rc == 0)
+        rc = hg_bdev_uring_open(name, false, out, err);
+    if (rc == -ENOENT)
+        hg_fail(
+            err, rc,
+            "device %s is not there; a file is made when [store] create = auto, device-size says "
+            "how large, and its path is not below /dev",
+            name);
+    return rc;
 }
 
 /* Those that are on NVMe, or the others. */
