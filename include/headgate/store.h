@@ -67,7 +67,7 @@ struct hg_pool_info {
     uint32_t segments, segments_free;
     uint32_t volumes;
     uint32_t stopped; /* shards that write no more since a device failed a write of theirs */
-    hg_ns replay_ns; /* how long the last open took; entries replayed */
+    hg_ns replay_ns;  /* how long the last open took; entries replayed */
     uint64_t replay_entries;
 };
 void hg_pool_info(const struct hg_pool *pool, struct hg_pool_info *out);
