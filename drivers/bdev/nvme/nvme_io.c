@@ -356,7 +356,8 @@ static int note_done(struct nvme_chan *chan, const struct nvme_req *req)
     if (io->op == HG_BDEV_FLUSH) {
         if (chan->lost)
             return -EIO;
-        chan->flushed = req->at;
+        if (req->at > chan->flushed) /* flushes may end in another order */
+            chan->flushed = req->at;
     } else if (!io->fua && (io->op == HG_BDEV_WRITE || io->op == HG_BDEV_WRITE_ZEROES)) {
         chan->written++;
     }
