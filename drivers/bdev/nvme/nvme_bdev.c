@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening and closing, which wait; nvme_io.c and nvme_join.c never do. */
 #include "nvme_bdev.h"
 #include "nvme_chan.h"
 #include <assert.h>

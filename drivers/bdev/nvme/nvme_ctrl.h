@@ -5,13 +5,13 @@
  *
  *               +--------------------------- failure: reset again, at most `resets` -----+
  *               v                                                                        |
- *   NEW -> SETTLE -> DISABLE -> ENABLE -> identify ... health (the rows of nvme_ctrl.c) -+-> RUN
+ *          SETTLE -> DISABLE -> ENABLE -> identify ... health (the rows of nvme_ctrl.c) -+-> RUN
  *               ^                                                                             |
  *               +-- QUIESCE <----- fatal status, strays, a command that outlives its abort ---+
  *   any -> DEAD (removed, or no reset helped)         RUN -> SHUTDOWN -> OFF
  *
  * Threads. One thread at a time works on the controller, whoever ticks it: everything here is under
- * `lock` but what is atomic. A queue pair belongs to its shard. They meet in three places only:
+ * `lock` but what is atomic. A queue pair belongs to its shard. They meet in these places only:
  *
  *   epoch   generation << 2 | phase, written under the lock, read by shards on every turn.
  *           RUN: work. STOPPING: leave rings and doorbells alone; the controller may still reach
@@ -19,11 +19,14 @@
  *           the same, for good. Each reset is a new generation.
  *   link    one for each channel, its state handed back and forth (below).
  *   wanted  a shard asks for a reset, with its reason.
+ *   losses  counts what may have cost the write cache; raised before RUN, looked at when a shard joins.
+ *   ns, caps, cap, dbbuf   set before the first RUN and never again.
  *
  * Invariants
  *   1. A shard touches its rings only while its link is LIVE and the epoch is the one it joined in.
  *      The controller is told of a queue (create) only after its shard has rewound the rings and set
- *      WANT; so no ring is ever used by two sides with different ideas of it.
+ *      WANT; so no ring is ever used by two sides with different ideas of it. A shard reads its
+ *      link's state before the epoch, never after it.
  *   2. A command in flight is given up (sent again, failed) only when it was completed, or in phase
  *      DOWN or DEAD: before, the device may still write to its buffers.
  *   3. DEAD is entered only after dev->ops->halt(): the device reaches no memory any more.

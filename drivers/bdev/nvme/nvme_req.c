@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Queue pairs and trackers; nvme_req.h has the rules. */
 #include "nvme_req.h"
 #include <assert.h>
 #include <errno.h>

@@ -163,8 +163,6 @@ enum nvme_log { NVME_LOG_ERROR = 0x01, NVME_LOG_SMART = 0x02, NVME_LOG_CHANGED_N
 #define NVME_NSID_ALL 0xffffffffu
 
 /* Asynchronous event, DW0 of its completion, base spec 5.2 */
-#define NVME_AER_TYPE(dw0) ((dw0)&0x7)
-#define NVME_AER_INFO(dw0) ((dw0) >> 8 & 0xff)
 #define NVME_AER_LOG(dw0) ((dw0) >> 16 & 0xff)
 enum nvme_aer_type { NVME_AER_ERROR = 0, NVME_AER_SMART = 1, NVME_AER_NOTICE = 2 };
 #define NVME_AER_NS_CHANGED 0x00u /* information of a notice */
@@ -200,7 +198,6 @@ enum nvme_sc { /* generic command status */
 enum nvme_sc_specific { /* command specific status */
                         NVME_SCS_INVALID_QID = 0x01,
                         NVME_SCS_INVALID_QSIZE = 0x02,
-                        NVME_SCS_ABORT_LIMIT = 0x03,
                         NVME_SCS_AER_LIMIT = 0x05,
                         NVME_SCS_INVALID_LOG_PAGE = 0x09,
                         NVME_SCS_INVALID_QUEUE_DELETION = 0x0c,
